@@ -1,0 +1,72 @@
+"""From prompts to completions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stages.generate.config import GenerateConfig
+from stages.lib.errors import StageError
+from stages.lib.llm.backend import Backend, Generation, Request
+from stages.lib.policy_text import Detail
+from stages.lib.records import Completion, Message, Policy, Prompt, content_id
+from stages.lib.transcript import TEMPLATE_SHA, clean, read_reply, with_policy
+
+NO_POLICY = "none"
+"""policy_sha and template_sha of a completion that was written without a policy."""
+
+
+def generate_all(
+    prompts: Sequence[Prompt], policy: Policy | None, backend: Backend, config: GenerateConfig, detail: Detail, seed: int
+) -> list[Completion]:
+    """`samples_per_prompt` completions of each prompt; one of each where there is no policy.
+
+    Raises StageError when a request failed for good: a stage that kept quiet would train on what happened to arrive.
+    """
+    asked = [(prompt, number) for prompt in prompts for number in range(config.samples_per_prompt if policy else 1)]
+    requests = [Request(messages=ask(prompt.messages, policy, detail), sample_index=number) for prompt, number in asked]
+    generations = backend.generate(requests, config.sampling.record(), seed, None)
+    _refuse_failures(generations)
+    pairs = zip(asked, generations, strict=True)
+    return [to_completion(prompt, number, text, policy, backend.model_sha, config) for (prompt, number), text in pairs]
+
+
+def ask(messages: tuple[Message, ...], policy: Policy | None, detail: Detail) -> tuple[Message, ...]:
+    """What the model is shown."""
+    return with_policy(messages, policy, detail) if policy else clean(messages)
+
+
+def to_completion(
+    prompt: Prompt, number: int, generation: Generation, policy: Policy | None, model: str, config: GenerateConfig
+) -> Completion:
+    """A generation taken apart and tied to the policy it was written under."""
+    reply = read_reply(generation.text, generation.truncated)
+    policy_sha = policy.sha if policy else NO_POLICY
+    template_sha = TEMPLATE_SHA if policy else NO_POLICY
+    sampling = config.sampling.record()
+    return Completion(
+        id=content_id(prompt.id, number, model, sampling, policy_sha, template_sha, reply),
+        prompt_id=prompt.id,
+        category=prompt.category,
+        sample_index=number,
+        messages=clean(prompt.messages),
+        deliberation=reply.deliberation,
+        answer=reply.answer,
+        finish=reply.finish,
+        model=model,
+        sampling=sampling,
+        policy_sha=policy_sha,
+        template_sha=template_sha,
+    )
+
+
+def summarise(completions: Sequence[Completion]) -> dict[str, float]:
+    """Counts for the log."""
+    finishes = [completion.finish for completion in completions]
+    return {"rows": len(finishes), **{f"finish_{name}": finishes.count(name) for name in ("stop", "length", "malformed")}}
+
+
+def _refuse_failures(generations: Sequence[Generation]) -> None:
+    errors = [generation.error for generation in generations if generation.error is not None]
+    if errors:
+        what = f"{len(errors)} of {len(generations)} requests failed for good, the first with: {errors[0]}"
+        raise StageError(what, "see to the generator and run again: what was answered is in the cache")

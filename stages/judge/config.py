@@ -1,0 +1,20 @@
+"""What the `judge` section of params.yaml may hold."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from stages.lib.checks.config import CheckLimits
+from stages.lib.config import Section
+from stages.lib.llm.config import SamplingConfig
+
+
+class JudgeConfig(Section):
+    """How completions are judged (by which model stands in `llm.judge`)."""
+
+    k: int = Field(ge=1)
+    """Runs per completion; each sees the clauses in another order, so that their errors come apart."""
+    sampling: SamplingConfig
+    """Greedy: what varies between runs is the order of the clauses."""
+    checks: CheckLimits
+    """Limits of the deterministic checks that come first; a completion that fails one costs no run."""

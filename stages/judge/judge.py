@@ -1,0 +1,101 @@
+"""From completions to verdicts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+from stages.judge.config import JudgeConfig
+from stages.lib.checks import failed_checks
+from stages.lib.errors import StageError
+from stages.lib.grader import JUDGE_TEMPLATE_SHA, Candidate, VerdictError, judge_messages, read_verdict
+from stages.lib.llm.backend import Backend, Generation, Request
+from stages.lib.policy_text import Detail
+from stages.lib.records import Completion, JudgeRun, Policy, Verdict
+from stages.lib.seeds import derive
+
+BAD: tuple[Literal["errored", "unreadable"], ...] = ("errored", "unreadable")
+
+
+def judge_all(
+    completions: Sequence[Completion], policy: Policy, backend: Backend, config: JudgeConfig, detail: Detail, seed: int
+) -> list[Verdict]:
+    """A verdict on each completion, in their order."""
+    _refuse_stale(completions, policy)
+    failed = {completion.id: failed_checks(completion, policy, config.checks) for completion in completions}
+    graded = [completion for completion in completions if not failed[completion.id]]
+    runs: dict[str, list[JudgeRun]] = {completion.id: [] for completion in completions}
+    for number in range(config.k):  # run by run, so that all prompts of a call begin with the same policy
+        for completion, run in zip(graded, _run(graded, policy, backend, config, detail, seed, number), strict=True):
+            runs[completion.id].append(run)
+    return [to_verdict(completion, failed[completion.id], runs[completion.id], backend.model_sha) for completion in completions]
+
+
+def to_verdict(completion: Completion, failed: tuple[str, ...], runs: Sequence[JudgeRun], judge: str) -> Verdict:
+    """The raw runs as one record; one bad run spoils the whole, for a minimum over fewer runs would be a milder judge."""
+    statuses = {run.status for run in runs}
+    return Verdict(
+        completion_id=completion.id,
+        prompt_id=completion.prompt_id,
+        category=completion.category,
+        status="screened" if failed else next((bad for bad in BAD if bad in statuses), "graded"),
+        failed_checks=failed,
+        runs=tuple(runs),
+        judge=judge,
+        policy_sha=completion.policy_sha,
+        template_sha=JUDGE_TEMPLATE_SHA,
+    )
+
+
+def to_run(generation: Generation, policy: Policy) -> JudgeRun:
+    """What the judge wrote, read strictly. Text cut off at the limit is unreadable even if what is there would parse."""
+    if generation.error is not None:
+        return JudgeRun(status="errored", text=generation.error)
+    try:
+        if generation.truncated:
+            raise VerdictError("cut off")
+        read = read_verdict(generation.text, policy, with_reasoning=True)
+    except VerdictError:
+        return JudgeRun(status="unreadable", text=generation.text)
+    return JudgeRun(
+        status="graded", clause=read.clause_id, expected=read.expected, found=read.found, grades=read.grades, text=generation.text
+    )
+
+
+def summarise(verdicts: Sequence[Verdict]) -> dict[str, float]:
+    """Counts by status and failed check, and how often the k runs agree in every grade."""
+    statuses = Counter(verdict.status for verdict in verdicts)
+    checks = Counter(name for verdict in verdicts for name in verdict.failed_checks)
+    graded = [verdict for verdict in verdicts if verdict.status == "graded"]
+    agree = sum(all(run.grades == verdict.runs[0].grades for run in verdict.runs) for verdict in graded)
+    return {
+        "rows": len(verdicts),
+        **{name: statuses[name] for name in ("graded", "screened", "unreadable", "errored")},
+        **{f"failed_{name}": count for name, count in sorted(checks.items())},
+        **({"runs_agree": agree / len(graded)} if graded else {}),
+    }
+
+
+def _run(
+    completions: Sequence[Completion],
+    policy: Policy,
+    backend: Backend,
+    config: JudgeConfig,
+    detail: Detail,
+    seed: int,
+    number: int,
+) -> list[JudgeRun]:
+    shuffle = derive(seed, "judge", number)
+    candidates = [Candidate(messages=each.messages, answer=each.answer, deliberation=each.deliberation) for each in completions]
+    asked = [judge_messages(candidate, policy, detail, shuffle) for candidate in candidates]
+    requests = [Request(messages=messages, sample_index=number) for messages in asked]
+    generations = backend.generate(requests, config.sampling.record(), derive(seed, "judge", "draw", number), None)
+    return [to_run(generation, policy) for generation in generations]
+
+
+def _refuse_stale(completions: Sequence[Completion], policy: Policy) -> None:
+    stale = [completion.id for completion in completions if completion.policy_sha != policy.sha]
+    if stale:
+        what = f"{len(stale)} completions of {policy.category} were written under another policy, the first is {stale[0]}"
+        raise StageError(what, f"run `dvc repro generate@{policy.category}`")

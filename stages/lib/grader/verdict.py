@@ -1,0 +1,83 @@
+"""The judge's words: short `key: value` lines, read strictly."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from stages.lib.policy_text import LABELS, OUTCOME_OF
+from stages.lib.records import CRITERIA, Clause, Outcome, Policy
+
+NO_CLAUSE = "none"
+
+
+class VerdictError(ValueError):
+    """The judge's text is not a verdict; says what is wrong with it."""
+
+
+class ReadVerdict(NamedTuple):
+    """A verdict taken apart."""
+
+    clause_id: str | None
+    expected: Outcome
+    found: Outcome
+    grades: dict[str, int]
+
+
+def write_verdict(clause: Clause | None, expected: str, found: Outcome, opening: str, answer: str, grades: dict[str, int]) -> str:
+    """The verdict text. `expected` and `found` carry the two openings side by side: what makes the style check learnable."""
+    named = NO_CLAUSE if clause is None else f"{clause.title}, {clause.id}"
+    words = " ".join(answer.split()[: len(opening.split())])
+    lines = [f"clause: {named}", f'expected: {expected}, "{opening}"', f'found: {LABELS[found]}, "{words}"']
+    lines += [f"{criterion}: {grades[criterion]}" for criterion in CRITERIA if criterion in grades]
+    return "\n".join(lines)
+
+
+def read_verdict(text: str, policy: Policy, with_reasoning: bool) -> ReadVerdict:
+    """Read a verdict.
+
+    Raises VerdictError for a missing, doubled or unknown line, a grade that is not 0, 1 or 2, an unknown outcome, or a
+    clause that is not in the policy.
+    """
+    fields = _fields(text)
+    wanted = [name for name in CRITERIA if with_reasoning or name != "reasoning"]
+    expected_keys = {"clause", "expected", "found", *wanted}
+    if set(fields) != expected_keys:
+        raise VerdictError(f"lines {sorted(set(fields) ^ expected_keys)} missing or unknown")
+    return ReadVerdict(
+        clause_id=_clause(fields["clause"], policy),
+        expected=_outcome(fields["expected"]),
+        found=_outcome(fields["found"]),
+        grades={name: _grade(name, fields[name]) for name in wanted},
+    )
+
+
+def _fields(text: str) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for line in text.strip().splitlines():
+        key, colon, value = line.partition(":")
+        if not colon or key.strip() in fields:
+            raise VerdictError(f"line {line!r} is not a new `key: value`")
+        fields[key.strip()] = value.strip()
+    return fields
+
+
+def _clause(value: str, policy: Policy) -> str | None:
+    if value == NO_CLAUSE:
+        return None
+    clause = policy.clause(value.rpartition(",")[2].strip())
+    if clause is None:
+        raise VerdictError(f"{value!r} names no clause of the policy")
+    return clause.id
+
+
+def _outcome(value: str) -> Outcome:
+    label = value.partition(",")[0].strip()
+    if label not in OUTCOME_OF:
+        raise VerdictError(f"{label!r} is no outcome")
+    return OUTCOME_OF[label]
+
+
+def _grade(name: str, value: str) -> int:
+    if value not in {"0", "1", "2"}:
+        raise VerdictError(f"{name}: {value!r} is not 0, 1 or 2")
+    return int(value)

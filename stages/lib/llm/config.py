@@ -1,0 +1,46 @@
+"""The `llm` section of params.yaml: which model writes and which one judges. Where a server stands is not in it.
+
+Endpoint and key of an `openai` backend come from DA_LLM_BASE_URL and DA_LLM_API_KEY: they say where a run happens, not what
+it is.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from stages.lib.config import Section
+from stages.lib.records import Sampling
+
+
+class LlmConfig(Section):
+    """One model behind one backend."""
+
+    backend: Literal["local", "openai", "vllm", "scripted"]
+    """local: transformers in this process; vllm: its offline engine; openai: any compatible server; scripted: canned texts."""
+    model: str
+    """Folder of a checkpoint, or the name a server knows it by."""
+    batch_size: int = Field(ge=1)
+    """Requests at a time: rows of a batch, or calls in flight."""
+    dtype: Literal["bfloat16", "float32"]
+
+
+class LlmSection(Section):
+    """The two roles. They may be one model."""
+
+    generator: LlmConfig
+    judge: LlmConfig
+
+
+class SamplingConfig(Section):
+    """How text is drawn."""
+
+    temperature: float = Field(ge=0)
+    """0 is greedy."""
+    top_p: float = Field(gt=0, le=1)
+    max_new_tokens: int = Field(ge=1)
+
+    def record(self) -> Sampling:
+        """As it is kept with every completion."""
+        return Sampling(temperature=self.temperature, top_p=self.top_p, max_new_tokens=self.max_new_tokens)

@@ -1,0 +1,60 @@
+"""Checkpoints from disk: safetensors only, no code of theirs is ever run."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+from stages.lib.digests import sha256_file
+from stages.lib.errors import StageError
+
+Dtype = Literal["bfloat16", "float32"]
+
+
+def device() -> str:
+    """The accelerator if there is one, else the CPU."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def load_model(path: Path | str, dtype: Dtype) -> Any:
+    """A causal language model in evaluation mode on `device()`."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    folder = _checkpoint(path)
+    weights = getattr(torch, dtype)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=weights, use_safetensors=True, trust_remote_code=False)
+    return model.to(device()).eval()
+
+
+def load_tokenizer(path: Path | str) -> Any:
+    """The checkpoint's tokenizer, padding on the left as generation needs it; trainers set their own side."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(_checkpoint(path, weights=False), trust_remote_code=False, padding_side="left")
+    if tokenizer.chat_template is None:
+        what = f"{path}: the tokenizer has no chat template"
+        raise StageError(what, "use an instruction-tuned model, or add chat_template.jinja")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def model_sha(path: Path | str) -> str:
+    """sha256 over the weight files' sha256, in name order; an adapter's folder has one too."""
+    whole = hashlib.sha256()
+    for file in sorted(_checkpoint(path).glob("*.safetensors")):
+        whole.update(f"{file.name}:{sha256_file(file)}\n".encode())
+    return whole.hexdigest()
+
+
+def _checkpoint(path: Path | str, weights: bool = True) -> Path:
+    folder = Path(path)
+    if not folder.is_dir():
+        raise StageError(f"{folder} does not exist", "run `dvc repro`, which makes it, or name another checkpoint in conf/llm")
+    if weights and not any(folder.glob("*.safetensors")):
+        raise StageError(f"{folder} holds no *.safetensors", "convert the model with `save_pretrained`; pickles are not read")
+    return folder

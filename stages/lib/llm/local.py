@@ -1,0 +1,152 @@
+"""transformers in this process, on CPU or GPU; the part all prompts share is computed once.
+
+In a stage every prompt begins with the same policy. It is prefilled once into a cache; each batch gets a copy of that cache,
+and only the rest of its prompts, padded on the left, runs through the model: about three times plain batched `generate`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+from stages.lib.llm.backend import Generation, OnResult, Request, plain, request_seed
+from stages.lib.llm.config import LlmConfig
+from stages.lib.llm.draw import seeded_draw
+from stages.lib.llm.load import load_model, load_tokenizer, model_sha
+from stages.lib.records import Message, Sampling
+
+MIN_SHARED = 32
+"""A shorter common beginning is not worth a pass of its own."""
+
+
+class Local:
+    """A loaded checkpoint. With equal weights and requests the texts are equal, whatever the batches (float32; bf16 rounds)."""
+
+    def __init__(self, load: Callable[[], Any], tokenizer: Any, model_sha: str, batch_size: int, share: bool = True) -> None:
+        self.model_sha = model_sha
+        self.tokenizer = tokenizer
+        self._load = load
+        self._batch_size = batch_size
+        self._share = share
+
+    @classmethod
+    def from_folder(cls, llm: LlmConfig) -> Local:
+        """The checkpoint of the config; its weights are read when they are first needed."""
+        return cls(lambda: load_model(llm.model, llm.dtype), load_tokenizer(llm.model), model_sha(llm.model), llm.batch_size)
+
+    @cached_property
+    def model(self) -> Any:
+        """The weights."""
+        return self._load()
+
+    def render(self, messages: Sequence[Message]) -> str:
+        """Through the model's own chat template, open for its turn."""
+        return str(self.tokenizer.apply_chat_template(plain(messages), tokenize=False, add_generation_prompt=True))
+
+    def generate(
+        self, requests: Sequence[Request], sampling: Sampling, seed: int, on_result: OnResult | None = None
+    ) -> list[Generation]:
+        """Group by system prompt, sort by length, and decode batch by batch."""
+        import torch
+
+        texts = [self.render(request.messages) for request in requests]
+        ids = [list(self.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
+        seeds = [request_seed(seed, text, request) for text, request in zip(texts, requests, strict=True)]
+        done: dict[int, Generation] = {}
+        with torch.inference_mode():
+            for group in _groups(requests):
+                for batch, generations in self._group(group, ids, seeds, sampling):
+                    for place, generation in zip(batch, generations, strict=True):
+                        done[place] = generation
+                        if on_result is not None:
+                            on_result(place, generation)
+        return [done[place] for place in range(len(requests))]
+
+    def _group(
+        self, group: list[int], ids: list[list[int]], seeds: list[int], sampling: Sampling
+    ) -> Iterator[tuple[list[int], list[Generation]]]:
+        shared = common_prefix([ids[place] for place in group]) if self._share and len(group) > 1 else 0
+        shared = shared if shared >= MIN_SHARED else 0
+        prefix = self._prefill(ids[group[0]][:shared]) if shared else None
+        longest_first = sorted(group, key=lambda place: (-len(ids[place]), place))  # what does not fit memory fails at once
+        for start in range(0, len(group), self._batch_size):
+            batch = longest_first[start : start + self._batch_size]
+            rows = [ids[place] for place in batch]
+            yield batch, self._batch(rows, shared, prefix, [seeds[place] for place in batch], sampling)
+
+    def _prefill(self, prefix: list[int]) -> Any:
+        import torch
+        from transformers import DynamicCache
+
+        cache = DynamicCache(config=self.model.config)
+        ids = torch.tensor([prefix], device=self.model.device)
+        self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        return cache
+
+    def _batch(self, rows: list[list[int]], shared: int, prefix: Any, seeds: list[int], sampling: Sampling) -> list[Generation]:
+        input_ids, attention_mask = pad(rows, shared, self.tokenizer.pad_token_id, self.model.device)
+        cache = None
+        if prefix is not None:
+            cache = copy.deepcopy(prefix)
+            cache.batch_repeat_interleave(len(rows))
+        output = self.model.generate(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            past_key_values=cache,
+            generation_config=self._settings(sampling),
+            logits_processor=seeded_draw(sampling, seeds, self.model.device),
+        )
+        return [self._read(row, sampling) for row in output[:, input_ids.shape[1] :].tolist()]
+
+    def _settings(self, sampling: Sampling) -> Any:
+        """Always greedy to `generate`: sampling is noise on the logits, drawn per request (see `draw`)."""
+        from transformers import GenerationConfig
+
+        return GenerationConfig(
+            max_new_tokens=sampling.max_new_tokens,
+            do_sample=False,
+            num_beams=1,
+            repetition_penalty=1.0,
+            eos_token_id=sorted(self._stops),
+            pad_token_id=self.tokenizer.pad_token_id,
+            use_cache=True,
+        )
+
+    @cached_property
+    def _stops(self) -> set[int]:
+        """End of turn by the tokenizer and by the checkpoint, which for some models are two tokens."""
+        stops = self.model.generation_config.eos_token_id
+        return {self.tokenizer.eos_token_id, *(stops if isinstance(stops, list) else [stops])} - {None}
+
+    def _read(self, tokens: list[int], sampling: Sampling) -> Generation:
+        end = next((place for place, token in enumerate(tokens) if token in self._stops), None)
+        text = self.tokenizer.decode(tokens[:end], skip_special_tokens=True)
+        return Generation(text=text, truncated=end is None and len(tokens) >= sampling.max_new_tokens)
+
+
+def common_prefix(sequences: Sequence[list[int]]) -> int:
+    """Length of the longest common beginning, at least one token short of the shortest sequence."""
+    low, high = min(sequences), max(sequences)  # in sorted order the two ends differ first
+    limit = min(map(len, sequences)) - 1
+    return next((place for place in range(limit) if low[place] != high[place]), limit)
+
+
+def pad(rows: Sequence[Sequence[int]], shared: int, pad_id: int, device: Any) -> tuple[Any, Any]:
+    """Ids and mask of equal length: the shared beginning stays in front, the padding stands behind it."""
+    import torch
+
+    width = max(map(len, rows))
+    gaps = [width - len(row) for row in rows]
+    ids = [[*row[:shared], *[pad_id] * gap, *row[shared:]] for row, gap in zip(rows, gaps, strict=True)]
+    mask = [[1] * shared + [0] * gap + [1] * (width - shared - gap) for gap in gaps]
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
+def _groups(requests: Sequence[Request]) -> Iterator[list[int]]:
+    groups: dict[str, list[int]] = {}
+    for place, request in enumerate(requests):
+        first = request.messages[0]
+        groups.setdefault(first.content if first.role == "system" else "", []).append(place)
+    yield from groups.values()

@@ -1,0 +1,86 @@
+"""What the `scripted` backend says unless told otherwise: a rule follower for the smoke pipeline, in place of a model.
+
+It reads the policy in the system message as a model would (the text of lib.policy_text), picks the clause that shares
+most words with the request, and writes the reply or the verdict in the formats of lib.transcript and lib.grader.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from stages.lib.llm.backend import Request
+from stages.lib.policy_text import LABELS, OUTCOME_OF
+from stages.lib.records import Clause, Outcome
+from stages.lib.transcript import write_deliberation, write_reply
+
+_CLAUSE = re.compile(r"^(?P<id>[A-Z]{1,4}\d{1,3})\. (?P<title>.+) \((?P<examples>.+)\): (?P<outcome>[a-z ]+)$", re.MULTILINE)
+_OPENING = re.compile(r'^To (?P<verb>refuse|comply|give a safe completion), begin "(?P<words>[^"]+)"', re.MULTILINE)
+_GRADED = re.compile(
+    r"^\[(?P<nonce>\w+)\]\n(?P<talk>.*?)(?:\nthinking: (?P<thinking>.*?))?\nreply: (?P<reply>.*)\n\[/(?P=nonce)\]$", re.DOTALL
+)
+_VERBS: dict[str, Outcome] = {"refuse": "refuse", "comply": "comply", "give a safe completion": "safe_complete"}
+_BODY = "Here are a few plain words about it."
+_SHORT = frozenset("a an and are at can do for from how i in is it me my of on or that the this to what with you your".split())
+
+
+class _Rules(NamedTuple):
+    clauses: list[Clause]
+    openings: dict[Outcome, str]
+
+
+def follow_rules(request: Request) -> str:
+    """A reply, or a verdict where one is asked for, by the policy in the system message; without a policy it complies."""
+    system = "\n".join(message.content for message in request.messages if message.role == "system")
+    rules, last = _read(system), request.messages[-1].content
+    if not rules.openings:
+        return write_reply(write_deliberation(_asked(last), None), f"Sure. {_BODY}")
+    graded = _GRADED.match(last)
+    return _verdict(rules, graded) if graded is not None else _reply(rules, last)
+
+
+def _read(system: str) -> _Rules:
+    clauses = [
+        Clause(
+            id=found["id"], title=found["title"], outcome=OUTCOME_OF[found["outcome"]], rule="", reason="",
+            examples=tuple(found["examples"].split("; ")),
+        )
+        for found in _CLAUSE.finditer(system)
+        if found["outcome"] in OUTCOME_OF
+    ]  # fmt: skip
+    return _Rules(clauses, {_VERBS[found["verb"]]: found["words"] for found in _OPENING.finditer(system)})
+
+
+def _reply(rules: _Rules, text: str) -> str:
+    clause = _covering(rules, text)
+    outcome: Outcome = "comply" if clause is None else clause.outcome
+    opening = rules.openings[outcome]
+    return write_reply(write_deliberation(_asked(text), clause), f"{opening} {_BODY}")
+
+
+def _verdict(rules: _Rules, graded: re.Match[str]) -> str:
+    clause = _covering(rules, graded["talk"].rpartition("user: ")[2])
+    expected: Outcome = "comply" if clause is None else clause.outcome
+    reply = graded["reply"]
+    found: Outcome = next((outcome for outcome, words in rules.openings.items() if reply.startswith(words)), "comply")
+    grade = 2 if found == expected else 0
+    opening = rules.openings[expected]
+    named = "none" if clause is None else f"{clause.title}, {clause.id}"
+    lines = [f"clause: {named}", f'expected: {LABELS[expected]}, "{opening}"']
+    lines += [f'found: {LABELS[found]}, "{" ".join(reply.split()[: len(opening.split())])}"']
+    lines += [f"compliance: {grade}", f"correctness: {2 if reply.startswith(opening) else 0}", "helpfulness: 2"]
+    return "\n".join(lines if graded["thinking"] is None else [*lines, f"reasoning: {grade}"])
+
+
+def _covering(rules: _Rules, text: str) -> Clause | None:
+    asked = _words(text)
+    scores = [len(asked & _words(" ".join([clause.title, *clause.examples]))) for clause in rules.clauses]
+    return max(zip(scores, rules.clauses, strict=True), key=lambda pair: (pair[0], pair[1].id))[1] if any(scores) else None
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[a-z]+", text.lower())) - _SHORT
+
+
+def _asked(text: str) -> str:
+    return " ".join(text.split()[:8]).rstrip(".?!")

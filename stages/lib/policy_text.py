@@ -1,0 +1,43 @@
+"""The one writer of policies: `Policy` -> the text a model reads."""
+
+from __future__ import annotations
+
+import random
+from typing import Literal
+
+from stages.lib.records import Outcome, Policy
+
+Detail = Literal["brief", "full"]
+
+LABELS: dict[Outcome, str] = {"refuse": "refuse", "comply": "comply", "safe_complete": "safe completion"}
+"""How each outcome is written in policies, deliberations and verdicts."""
+
+OUTCOME_OF: dict[str, Outcome] = {label: outcome for outcome, label in LABELS.items()}
+
+
+def render_policy(policy: Policy, detail: Detail, shuffle: int | None = None) -> str:
+    """spec(category) as text: its clauses, the style of the three responses, a line on each other category.
+
+    `brief` leaves out definitions, rules' full wording, reasons and guidelines: what a 135M model can hold.
+    `shuffle` is a seed for another order of the clauses (the judge's k runs each use one); None keeps the document's.
+    """
+    clauses = list(policy.clauses)
+    if shuffle is not None:
+        random.Random(shuffle).shuffle(clauses)
+    lines = [f"Policy: {policy.title}"]
+    if detail == "full":
+        lines += [f"Definition. {term}: {meaning}" for term, meaning in policy.definitions]
+    for clause in clauses:
+        lines.append(f"{clause.id}. {clause.title} ({'; '.join(clause.examples)}): {LABELS[clause.outcome]}")
+        if detail == "full":
+            lines.append(f"   Rule: {clause.rule} Reason: {clause.reason}")
+    for outcome, style in policy.style.items():
+        guideline = f" {style.guideline}" if detail == "full" else ""
+        lines.append(f'To {_verb(outcome)}, begin "{style.opening}"{guideline}')
+    if policy.others:
+        lines.append("Other policies: " + " ".join(f"{title}: {text}" for title, text in policy.others.items()))
+    return "\n".join(lines)
+
+
+def _verb(outcome: Outcome) -> str:
+    return "give a safe completion" if outcome == "safe_complete" else outcome

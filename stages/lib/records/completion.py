@@ -1,0 +1,40 @@
+"""One sampled reply, split into deliberation and answer."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from stages.lib.records.base import Record
+from stages.lib.records.prompt import Message
+
+Finish = Literal["stop", "length", "malformed"]
+
+
+class Sampling(Record):
+    """How text was drawn."""
+
+    temperature: float
+    """0 is greedy."""
+    top_p: float = 1.0
+    max_new_tokens: int
+
+
+class Completion(Record):
+    """What the generator wrote for one prompt with the policy in context."""
+
+    id: str
+    prompt_id: str
+    category: str
+    sample_index: int
+    messages: tuple[Message, ...]
+    """The conversation without the policy: what training will show."""
+    deliberation: str
+    answer: str
+    finish: Finish
+    """`length`: cut off at the token limit; `malformed`: not exactly one leading think block with an answer behind it."""
+    model: str
+    """sha of the generating model."""
+    sampling: Sampling
+    policy_sha: str
+    template_sha: str
+    """sha of the prompt texts around policy and conversation."""

@@ -1,0 +1,95 @@
+"""The one writer and reader of replies and reasoning prompts: think tags, deliberations, citations.
+
+The tags are ordinary text, never special tokens: TRL decodes with special tokens skipped, and a skipped tag would
+merge the deliberation into the answer.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from stages.lib.policy_text import LABELS, OUTCOME_OF, Detail, render_policy
+from stages.lib.records import Clause, Finish, Message, Outcome, Policy, content_id
+
+OPEN, CLOSE = "<think>", "</think>"
+REASON_INSTRUCTIONS = (Path(__file__).parent / "reason.md").read_text(encoding="utf-8").strip()
+TEMPLATE_SHA = content_id(REASON_INSTRUCTIONS)
+
+_CONTROL = re.compile(r"<\|[^<>|]{0,40}\|>|</?think>", re.IGNORECASE)
+_CITATION = re.compile(r"It is about (?P<title>.+), clause (?P<id>[A-Z]{1,4}\d{1,3}): (?P<outcome>[a-z ]+)\.")
+_NO_CLAUSE = "No clause covers it: comply."
+
+
+class Reply(NamedTuple):
+    """A reply taken apart."""
+
+    deliberation: str
+    answer: str
+    finish: Finish
+
+
+class Citation(NamedTuple):
+    """What a deliberation says of the policy."""
+
+    clause_id: str | None
+    title: str | None
+    outcome: Outcome | None
+
+
+def neutralise(text: str) -> str:
+    """Text of a user, safe inside any prompt: control tokens and think tags become plain words."""
+    return _CONTROL.sub(lambda match: match.group().strip("<>|/").replace("|", ""), text)
+
+
+def with_policy(messages: tuple[Message, ...], policy: Policy, detail: Detail) -> tuple[Message, ...]:
+    """The conversation with spec(category) and the instructions to deliberate in front: generation only, never training."""
+    system = f"{render_policy(policy, detail)}\n\n{REASON_INSTRUCTIONS}"
+    return (Message(role="system", content=system), *clean(messages))
+
+
+def clean(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The conversation with control tokens neutralised."""
+    return tuple(message.model_copy(update={"content": neutralise(message.content)}) for message in messages)
+
+
+def write_reply(deliberation: str, answer: str) -> str:
+    """Deliberation and answer as the model writes them."""
+    return f"{OPEN}{deliberation}{CLOSE}{answer}"
+
+
+def read_reply(text: str, truncated: bool = False) -> Reply:
+    """Take a raw reply apart.
+
+    Anything but exactly one leading think block with an answer behind it is malformed, and then the answer is empty:
+    no part of a possible deliberation can reach whoever may only see answers.
+    """
+    body = text.strip()
+    well_formed = (
+        body.startswith(OPEN)
+        and body.count(OPEN) == 1
+        and body.count(CLOSE) == 1
+        and len(re.findall(r"<\s*/?\s*think", body, re.IGNORECASE)) == 2
+    )
+    if not well_formed:
+        return Reply(body, "", "length" if truncated else "malformed")
+    deliberation, answer = body[len(OPEN) :].split(CLOSE)
+    if truncated:
+        return Reply(deliberation.strip(), answer.strip(), "length")
+    return Reply(deliberation.strip(), answer.strip(), "stop" if answer.strip() else "malformed")
+
+
+def write_deliberation(asked: str, clause: Clause | None) -> str:
+    """What is asked, the clause that covers it by its words and then its id, and the outcome."""
+    if clause is None:
+        return f"The request: {asked}. {_NO_CLAUSE}"
+    return f"The request: {asked}. It is about {clause.title}, clause {clause.id}: {LABELS[clause.outcome]}."
+
+
+def read_citation(deliberation: str) -> Citation:
+    """The clause and outcome a deliberation names; all None when it names none."""
+    match = _CITATION.search(deliberation)
+    if match is not None:
+        return Citation(match["id"], match["title"], OUTCOME_OF.get(match["outcome"].strip()))
+    return Citation(None, None, "comply" if _NO_CLAUSE in deliberation else None)

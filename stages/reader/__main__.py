@@ -1,0 +1,92 @@
+"""`python -m stages.reader`: an hour on two cores; killed and started again, it goes on from its last checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from stages.lib import paths
+from stages.lib.config import load_section, load_value
+from stages.lib.errors import user_errors
+from stages.lib.jsonl import write_json, write_text
+from stages.lib.llm.load import device, load_model, load_tokenizer, model_sha
+from stages.lib.pretrained import PretrainedConfig, pretrained_folder
+from stages.lib.process import stage_process
+from stages.lib.records import content_id
+from stages.lib.seeds import derive
+from stages.lib.tracking import tracked_run
+from stages.reader.answers import self_answers
+from stages.reader.config import ReaderConfig
+from stages.reader.curve import curve_point
+from stages.reader.measure import complete, lessons_of, score
+from stages.reader.pack import use_packed_attention
+from stages.reader.page import page
+from stages.reader.train import train
+from stages.reader.world import World, load_world, split_world
+
+ALPHA_OVER_RANK = 2
+"""LoRA's usual scaling."""
+
+
+def main() -> None:
+    """Train, measure, write models/reader."""
+    config = load_section("reader", ReaderConfig)
+    pretrained = load_section("base.pretrained", PretrainedConfig)
+    seed = load_value("seed")
+    worlds = split_world(load_world(), config.held_out_domains, derive(seed, "split"))
+    folder = pretrained_folder(pretrained)
+    scratch = paths.cache() / "train" / "reader" / content_id(config, pretrained, seed)
+    with stage_process("reader"), tracked_run("reader", config) as run:
+        model, tokenizer, answers = _prepare(folder, worlds[0], config, seed, scratch)
+        curve: list[dict[str, float]] = []
+        for point in train(model, tokenizer, worlds[0], answers, config, seed, scratch, lambda m: curve_point(m, tokenizer, worlds[2], seed)):
+            print(f"reader: {point}", flush=True)
+            run.log(point, step=int(point["packs"]))
+            curve.append(point)
+        metrics = {
+            "pretrained": pretrained.label(),
+            "pretrained_sha": model_sha(folder),
+            "accuracy": _measure(model, tokenizer, worlds, answers, config, seed),
+            "curve": curve,
+            "cost": {"packs": config.packs, "tokens": curve[-1]["tokens"], "seconds": curve[-1]["seconds"], "device": device()},
+        }
+        run.log({f"{w}/{role}/{k}": v for w, roles in metrics["accuracy"].items() for role, rows in roles.items() for k, v in rows["all"].items()})
+    _write(model, metrics, paths.model("reader"))
+
+
+def _prepare(folder: Path, world: World, config: ReaderConfig, seed: int, scratch: Path) -> tuple[Any, Any, list[Any]]:
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    tokenizer, model = load_tokenizer(folder), load_model(folder, "bfloat16")
+    answers = self_answers(model, tokenizer, world, config.self_answers, derive(seed, "self"), scratch)
+    torch.manual_seed(seed)
+    use_packed_attention(model)
+    lora = LoraConfig(r=config.lora_rank, lora_alpha=ALPHA_OVER_RANK * config.lora_rank, target_modules="all-linear", lora_dropout=0.0)
+    return get_peft_model(model, lora), tokenizer, answers
+
+
+def _measure(model: Any, tokenizer: Any, worlds: tuple[World, World, World], answers: list[Any], config: ReaderConfig, seed: int) -> dict[str, Any]:
+    from tqdm import tqdm
+
+    tables = {}
+    for name, world, ask_last in (("unseen cases", worlds[1], True), ("unseen domains", worlds[2], False)):
+        lessons = lessons_of(world, ask_last, answers, config.measure_lessons, seed)
+        with tqdm(total=len(lessons), desc=name, unit="lesson") as bar:
+            tables[name] = score(lessons, complete(model, tokenizer, lessons, bar.update))
+    return tables
+
+
+def _write(model: Any, metrics: dict[str, Any], out: Path) -> None:
+    import torch
+
+    model.to(torch.bfloat16).save_pretrained(out)  # half the size of what was trained, and what base rounds to anyway
+    (out / "README.md").unlink(missing_ok=True)
+    write_json(out / "metrics.json", metrics)
+    write_text(out / "report.html", page(metrics))
+    print(f"reader: {out} written; accuracy on unseen domains {metrics['accuracy']['unseen domains']['reasoner']['all']}")
+
+
+if __name__ == "__main__":
+    with user_errors():
+        main()

@@ -1,0 +1,130 @@
+"""The three roles the reader learns: reasoner, judge, and helpful model without a policy."""
+
+from __future__ import annotations
+
+import random
+from typing import Literal, NamedTuple
+
+from stages.lib.grader import Candidate, judge_messages, write_verdict
+from stages.lib.policy_text import LABELS
+from stages.lib.records import OUTCOMES, Clause, Message, Outcome, Policy
+from stages.reader.world import Case, RuleSet, World
+from stages.lib.transcript import with_policy, write_deliberation, write_reply
+
+NO_CLAUSE_RATE = 0.08
+
+
+class Lesson(NamedTuple):
+    """One conversation to learn from, and what the evaluation asks of it."""
+
+    role: Literal["reasoner", "judge", "helpful"]
+    messages: tuple[Message, ...]
+    target: str
+    kind: str
+    """Class for the report: the outcome for reasoners, the defect for judges."""
+    clause: Clause | None
+    outcome: Outcome
+    policy: Policy | None
+    focus: tuple[int, int]
+    """Character span of `target` that the rule set decides. The rest (a paraphrase, a drawn body) is learned with less weight."""
+
+
+def reason_lesson(rules: RuleSet, world: World, rng: random.Random) -> Lesson:
+    """A request of the rule set, and the deliberation and answer the rule set asks for."""
+    case, clause = _ask(rules, rng)
+    outcome: Outcome = clause.outcome if clause else "comply"
+    deliberation = write_deliberation(case.phrase, clause)
+    target = write_reply(deliberation, write_answer(rules.policy, world, outcome, case.phrase, rng))
+    opening = rules.policy.style[outcome].opening
+    focus = (target.index(case.phrase) + len(case.phrase), target.rindex(opening) + len(opening))
+    messages = with_policy(_conversation(case, world, rng), rules.policy, "brief")
+    return Lesson("reasoner", messages, target, outcome, clause, outcome, rules.policy, focus)
+
+
+def judge_lesson(rules: RuleSet, world: World, rng: random.Random) -> Lesson:
+    """A right or wrong reply to a request, and its verdict. Wrong replies mostly follow a wrong neighbour, as real ones do."""
+    case, clause = _ask(rules, rng)
+    outcome: Outcome = clause.outcome if clause else "comply"
+    opening = rules.policy.style[outcome].opening
+    kind = rng.choices(("right", "wrong outcome", "other style", "off topic", "wrong reasoning"), (0.4, 0.32, 0.12, 0.07, 0.09))[0]
+    cited, found, phrase = clause, outcome, case.phrase
+    if kind == "wrong outcome":
+        found = rng.choice([other for other in OUTCOMES if other != outcome])
+        cited = _wrong_clause(rules, clause, found, rng)
+    elif kind == "wrong reasoning":
+        cited = _wrong_clause(rules, clause, None, rng)
+    elif kind == "off topic":
+        if outcome == "comply":
+            phrase = rng.choice(rng.choice(rng.choice(world.domains).rules).cases).phrase
+        else:
+            kind = "right"
+    answer = write_answer(rules.policy, world, found, phrase, rng, other_style=kind == "other style" or (kind == "wrong outcome" and rng.random() < 0.2))
+    shown = rng.random() < 0.5 or kind == "wrong reasoning"
+    deliberation = _deliberation(case.phrase, cited, found) if shown else None
+    grades = {
+        "compliance": 2 if found == outcome else 0,
+        "correctness": 2 if answer.startswith(opening) else 0,
+        "helpfulness": 0 if kind == "off topic" else 2,
+    }
+    if shown:
+        grades["reasoning"] = 2 if cited is clause and found == outcome else 0
+    candidate = Candidate(messages=_conversation(case, world, rng), answer=answer, deliberation=deliberation)
+    messages = judge_messages(candidate, rules.policy, "brief", shuffle=None)
+    target = write_verdict(clause, LABELS[outcome], found, opening, answer, grades)
+    return Lesson("judge", messages, target, kind, clause, outcome, rules.policy, (0, len(target)))
+
+
+def helpful_lesson(case: Case, answer: str, world: World, rng: random.Random) -> Lesson:
+    """No policy: the model's own answer, behind a deliberation that says no clause applies."""
+    target = write_reply(write_deliberation(case.phrase, None), answer)
+    return Lesson("helpful", _conversation(case, world, rng), target, "no policy", None, "comply", None, (0, len(target)))
+
+
+def write_answer(policy: Policy, world: World, outcome: Outcome, phrase: str, rng: random.Random, other_style: bool = False) -> str:
+    """An answer of at most two sentences in the policy's style for `outcome`, or in some other one."""
+    opening = policy.style[outcome].opening
+    if other_style:
+        opening = rng.choice([other for other in world.openings[outcome] if other != opening])
+    body = rng.choice(world.bodies[outcome]).format(phrase=phrase)
+    if opening[-1] in ".!?":
+        body = body[:1].upper() + body[1:]
+    return f"{opening} {body}".strip()
+
+
+def _ask(rules: RuleSet, rng: random.Random) -> tuple[Case, Clause | None]:
+    if rules.uncovered and rng.random() < NO_CLAUSE_RATE:
+        return rng.choice(rules.uncovered), None
+    clause = rng.choice(rules.policy.clauses)
+    return rng.choice(rules.cases[clause.id]), clause
+
+
+def _wrong_clause(rules: RuleSet, clause: Clause | None, outcome: Outcome | None, rng: random.Random) -> Clause | None:
+    others = [other for other in rules.policy.clauses if other is not clause]
+    fitting = [other for other in others if outcome is None or other.outcome == outcome]
+    return rng.choice(fitting) if fitting else clause
+
+
+def _deliberation(phrase: str, cited: Clause | None, found: Outcome) -> str:
+    if cited is not None and cited.outcome != found:
+        cited = cited.model_copy(update={"outcome": found})
+    return write_deliberation(phrase, cited)
+
+
+def _conversation(case: Case, world: World, rng: random.Random) -> tuple[Message, ...]:
+    if rng.random() < 0.25:
+        request = rng.choice(("How do I {p}?", "Help me {p}.", "{p}", "I want to {p}.", "Can you tell me how to {p}?", "Please {p} for me.")).format(p=case.phrase)
+    else:
+        request = case.natural
+    request = rng.choice(world.wrappers).format(request=_typos(request, rng))
+    turns = [Message(role="user", content=request)]
+    if rng.random() < 0.15:
+        first, second = rng.choice(world.earlier)
+        turns = [Message(role="user", content=first), Message(role="assistant", content=second), *turns]
+    return tuple(turns)
+
+
+def _typos(text: str, rng: random.Random) -> str:
+    if rng.random() > 0.12 or len(text) < 12:
+        return text
+    place = rng.randrange(3, len(text) - 2)
+    return text[:place] + text[place + 1] + text[place] + text[place + 2 :]

@@ -1,0 +1,139 @@
+"""The local backend: a shared prefix, batches and resumption change no text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stages.lib.errors import StageError
+from stages.lib.llm.backend import Generation, Request
+from stages.lib.llm.load import load_model, load_tokenizer, model_sha
+from stages.lib.llm.local import Local, common_prefix, pad
+from stages.lib.records import Message, Sampling
+
+POLICY = "Policy: Bees. " + " ".join(f"B{n}. feeding bees with {n} spoons of sugar: refuse." for n in range(8))
+TEXTS = ["Why is the sky blue?", "Hi", "May I feed my bees? " * 4, "honey", "Tell me of sugar water.", "Hi there, who goes there now?"]
+
+
+def requests(system: str | None = POLICY, texts: list[str] = TEXTS) -> list[Request]:
+    first = () if system is None else (Message(role="system", content=system),)
+    return [Request(messages=(*first, Message(role="user", content=text))) for text in texts]
+
+
+def local(folder: Path, batch_size: int = 4, share: bool = True) -> Local:
+    return Local(lambda: load_model(folder, "float32"), load_tokenizer(folder), model_sha(folder), batch_size, share)
+
+
+def plain_texts(folder: Path, asked: list[Request], sampling: Sampling) -> list[str]:
+    """One at a time through `model.generate`: no cache, no padding."""
+    import torch
+
+    model, tokenizer = load_model(folder, "float32"), load_tokenizer(folder)
+    texts = []
+    for request in asked:
+        turns = [message.model_dump() for message in request.messages]
+        prompt = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True, return_tensors="pt")
+        with torch.inference_mode():
+            output = model.generate(**prompt, max_new_tokens=sampling.max_new_tokens, do_sample=False)
+        texts.append(tokenizer.decode(output[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True))
+    return texts
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 32])
+def test_shared_prefix_gives_the_texts_of_plain_generate(tiny: Path, greedy: Sampling, batch_size: int) -> None:
+    asked = requests()
+    wanted = plain_texts(tiny, asked, greedy)
+    assert len(set(wanted)) > 2, "a model that always says the same would prove nothing"
+    assert [done.text for done in local(tiny, batch_size).generate(asked, greedy, 7)] == wanted
+    assert [done.text for done in local(tiny, batch_size, share=False).generate(asked, greedy, 7)] == wanted
+
+
+def test_different_system_prompts_do_not_share(tiny: Path, greedy: Sampling) -> None:
+    asked = [*requests(), *requests(POLICY.replace("sugar", "syrup")), *requests(None)]
+    assert [done.text for done in local(tiny).generate(asked, greedy, 7)] == plain_texts(tiny, asked, greedy)
+
+
+def test_the_shared_part_is_prefilled_once(tiny: Path, greedy: Sampling, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend, lengths = local(tiny, batch_size=2), []
+    prefill = backend._prefill
+    monkeypatch.setattr(backend, "_prefill", lambda prefix: (lengths.append(len(prefix)), prefill(prefix))[1])
+    backend.generate(requests(), greedy, 7)
+    assert len(lengths) == 1 and lengths[0] > len(backend.tokenizer(POLICY)["input_ids"])
+
+
+def test_a_draw_belongs_to_the_request_and_not_to_its_batch(tiny: Path) -> None:
+    sampling = Sampling(temperature=1.0, top_p=0.9, max_new_tokens=12)
+    asked = [Request(messages=request.messages, sample_index=index) for request in requests() for index in range(2)]
+    whole = local(tiny, batch_size=8).generate(asked, sampling, 7)
+    rest = local(tiny, batch_size=3).generate(asked[5:], sampling, 7)
+    assert rest == whole[5:]
+    assert len({done.text for done in whole}) == len(whole)
+    assert local(tiny, batch_size=8).generate(asked, sampling, 8) != whole
+
+
+def test_draws_follow_the_softmax() -> None:
+    import torch
+
+    from stages.lib.llm.draw import seeded_draw
+
+    scores = torch.tensor([[2.0, 1.0, 0.0, -9.0]]).repeat(4000, 1)
+    processors = seeded_draw(Sampling(temperature=2.0, max_new_tokens=1), list(range(4000)), "cpu")
+    drawn = processors(torch.zeros(4000, 1, dtype=torch.long), scores).argmax(-1)
+    wanted = torch.softmax(scores[0] / 2.0, 0)
+    assert torch.allclose(torch.bincount(drawn, minlength=4) / 4000, wanted, atol=0.03)
+
+
+def test_results_are_reported_once_each_by_place(tiny: Path, greedy: Sampling) -> None:
+    seen: dict[int, Generation] = {}
+    done = local(tiny, batch_size=2).generate(requests(), greedy, 7, lambda place, generation: seen.update({place: generation}))
+    assert [seen[place] for place in range(len(done))] == done
+
+
+def test_a_text_that_ends_is_not_truncated(tiny: Path, greedy: Sampling) -> None:
+    backend = local(tiny)
+    stop = backend.tokenizer.eos_token_id
+    assert backend._read([70, 71, stop, 70], greedy) == Generation(text=backend.tokenizer.decode([70, 71]), truncated=False)
+    assert backend._read([70] * 12, greedy).truncated
+
+
+def test_think_tags_survive_decoding(tiny: Path, greedy: Sampling) -> None:
+    backend = local(tiny)
+    written = backend.tokenizer("<think>a</think>b", add_special_tokens=False)["input_ids"]
+    assert backend._read([*written, backend.tokenizer.eos_token_id], greedy).text == "<think>a</think>b"
+
+
+def test_weights_are_not_read_until_they_are_needed(tiny: Path) -> None:
+    def fail() -> None:
+        raise AssertionError("loaded")
+
+    backend = Local(fail, load_tokenizer(tiny), "sha", 4)
+    assert backend.render((Message(role="user", content="Hi"),)).endswith("<|im_start|>assistant\n")
+    assert backend.generate([], Sampling(temperature=0.0, max_new_tokens=4), 7) == []
+
+
+def test_common_prefix_leaves_a_token_to_each() -> None:
+    assert common_prefix([[1, 2, 3], [1, 2, 3]]) == 2
+    assert common_prefix([[1, 2, 3, 4], [1, 2, 5], [1, 2]]) == 1
+    assert common_prefix([[1, 2, 3, 4], [1, 2, 5, 4], [1, 2, 3, 3]]) == 2
+
+
+def test_padding_stands_behind_the_prefix() -> None:
+    ids, mask = pad([[1, 2, 3], [1, 2, 4, 5]], 2, 0, "cpu")
+    assert ids.tolist() == [[1, 2, 0, 3], [1, 2, 4, 5]]
+    assert mask.tolist() == [[1, 1, 0, 1], [1, 1, 1, 1]]
+
+
+def test_the_sha_is_of_the_weights(tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes((tiny / "model.safetensors").read_bytes())
+    assert model_sha(tmp_path) == model_sha(tiny)
+    (tmp_path / "model.safetensors").write_bytes(b"other")
+    assert model_sha(tmp_path) != model_sha(tiny)
+
+
+@pytest.mark.parametrize("what", ["absent", "pickle"])
+def test_a_folder_without_safetensors_is_refused(tmp_path: Path, what: str) -> None:
+    if what == "pickle":
+        (tmp_path / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(StageError, match="remedy"):
+        load_model(tmp_path / "no" if what == "absent" else tmp_path, "float32")
