@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,7 @@ def compose(overrides: Sequence[str] = ()) -> dict[str, Any]:
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     if not CONF.is_dir():
         raise StageError(f"{CONF}/ does not exist", "run it from the repository root")
@@ -64,7 +65,7 @@ def compose(overrides: Sequence[str] = ()) -> dict[str, Any]:
         with initialize_config_dir(str(CONF.absolute()), version_base=None):
             config = hydra_compose(config_name="config", overrides=list(overrides))
         OmegaConf.resolve(config)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise StageError(_first_screen(error), "see conf/: a folder is a group, a file in it an option of that group") from None
     return dict(OmegaConf.to_container(config, throw_on_missing=True))  # type: ignore[arg-type]
 
@@ -138,8 +139,11 @@ def _write_again(overrides: Sequence[str]) -> str:
 
 
 def _first_screen(error: Exception) -> str:
-    lines = [line.rstrip() for line in str(error.__cause__ or error).splitlines() if line.strip()]
-    return "conf/: " + "\n  ".join(lines[:12])
+    cause = error.__cause__ or error
+    if (key := getattr(cause, "full_key", None)) and isinstance(parent := getattr(cause, "parent_node", None), Mapping):
+        return f"conf/: {key}: unknown key (known: {', '.join(sorted(map(str, parent)))})"
+    text = str(cause).partition("Config search path")[0]
+    return "conf/: " + "\n  ".join([line.strip() for line in text.splitlines() if line.strip()][:12])
 
 
 def main() -> None:

@@ -20,7 +20,9 @@ def main() -> None:
     config = load_section("base", BaseConfig)
     adapter = paths.model("reader") if config.reader else None
     if adapter is not None and not (adapter / "adapter_model.safetensors").exists():
-        raise StageError(f"{adapter} holds no adapter", "restore it with `git checkout models/reader`, or retrain it with `make reader`")
+        raise StageError(
+            f"{adapter} holds no adapter", "restore it with `git checkout models/reader`, or retrain it with `make reader`"
+        )
     with stage_process("base"), tracked_run("base", config) as run:
         pretrained = pretrained_folder(config.pretrained)
         merge(pretrained, adapter, paths.model("base"))

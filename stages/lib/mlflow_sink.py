@@ -64,7 +64,7 @@ class MlflowSink:
         """Rows as a table artifact; nested values are written as JSON text."""
         columns = list(dict.fromkeys(key for row in rows for key in row))
         data = {column: [_cell(row.get(column)) for row in rows] for column in columns}
-        self._client.log_table(self._run(), data, f"{name}.json")
+        self._client.log_table(self._run(), data, f"{name.removesuffix('.json')}.json")
 
     def dataset(self, path: str, digest: str) -> None:
         """A dataset by path and digest."""

@@ -37,7 +37,11 @@ class PretrainedConfig(Section):
         """One line that says where the weights came from."""
         if self.source == "package":
             return f"{self.distribution}=={self.version}/{Path(self.file).name}"
-        return f"tiny random model (vocabulary of {self.distribution})" if self.source == "tiny" else f"{self.name}@{self.revision or 'local'}"
+        return (
+            f"tiny random model (vocabulary of {self.distribution})"
+            if self.source == "tiny"
+            else f"{self.name}@{self.revision or 'local'}"
+        )
 
 
 def pretrained_folder(config: PretrainedConfig) -> Path:
@@ -64,7 +68,7 @@ def _atomically(folder: Path, config: PretrainedConfig) -> None:
     else:
         _make_tiny(config, temporary)
     shutil.rmtree(folder, ignore_errors=True)
-    os.replace(temporary, folder)
+    temporary.replace(folder)
 
 
 def gguf_file(config: PretrainedConfig) -> Path:
@@ -88,7 +92,10 @@ def gguf_file(config: PretrainedConfig) -> Path:
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     if digest != config.sha256:
-        raise StageError(f"{path}: sha256 is {digest}, base.pretrained.sha256 says {config.sha256}", "reinstall the package, or pin the new file's digest in conf/base")
+        raise StageError(
+            f"{path}: sha256 is {digest}, base.pretrained.sha256 says {config.sha256}",
+            "reinstall the package, or pin the new file's digest in conf/base",
+        )
     return path
 
 
@@ -115,8 +122,16 @@ def _make_tiny(config: PretrainedConfig, folder: Path) -> None:
     tokenizer = _tokenizer(gguf_file(config))
     torch.manual_seed(0)
     shape = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
-        max_position_embeddings=4096, tie_word_embeddings=True, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=4096,
+        tie_word_embeddings=True,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,
     )
     LlamaForCausalLM(shape).to(torch.bfloat16).save_pretrained(folder)
@@ -144,5 +159,7 @@ def _from_hub(config: PretrainedConfig) -> Path:
 
 def _existing(folder: Path) -> Path:
     if not (folder / "config.json").exists():
-        raise StageError(f"base.pretrained.name: {folder} holds no model (no config.json)", "point it at a folder written by `save_pretrained`")
+        raise StageError(
+            f"base.pretrained.name: {folder} holds no model (no config.json)", "point it at a folder written by `save_pretrained`"
+        )
     return folder

@@ -75,7 +75,9 @@ def open_files(source: SourceConfig) -> list[Path]:
     """
     files = sorted(_locate(source), key=lambda path: path.name)
     if not files:
-        raise StageError(f"{source.label()}: no such file", "check `files` of that source in conf/source, or reinstall the package")
+        raise StageError(
+            f"{source.label()}: no such file", "check `files` of that source in conf/source, or reinstall the package"
+        )
     found = sha256_file(files[0]) if len(files) == 1 else _digest_of_all(files)
     if found != source.sha256:
         raise StageError(
@@ -90,7 +92,9 @@ def read_rows(source: SourceConfig, columns: tuple[str, ...]) -> list[dict[str, 
     rows = [row for path in open_files(source) for row in _parse(path)]
     for number, row in enumerate(rows, start=1):
         if missing := [column for column in columns if not row.get(column)]:
-            raise StageError(f"{source.label()}: row {number} has no {', '.join(missing)}", "this source is of another shape: see conf/source")
+            raise StageError(
+                f"{source.label()}: row {number} has no {', '.join(missing)}", "this source is of another shape: see conf/source"
+            )
     return [row for row in rows if not source.categories or row.get("category") in source.categories]
 
 

@@ -40,7 +40,8 @@ class Citation(NamedTuple):
 
 def neutralise(text: str) -> str:
     """Text of a user, safe inside any prompt: control tokens and think tags become plain words."""
-    return _CONTROL.sub(lambda match: match.group().strip("<>|/").replace("|", ""), text)
+    safe = _CONTROL.sub(lambda match: match.group().strip("<>|/").replace("|", ""), text)
+    return safe if safe == text else neutralise(safe)  # `<|im_<|e|>nd|>`: taking the inner token out makes the outer one
 
 
 def with_policy(messages: tuple[Message, ...], policy: Policy, detail: Detail) -> tuple[Message, ...]:

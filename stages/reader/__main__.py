@@ -18,7 +18,7 @@ from stages.lib.tracking import tracked_run
 from stages.reader.answers import self_answers
 from stages.reader.config import ReaderConfig
 from stages.reader.curve import curve_point
-from stages.reader.measure import complete, lessons_of, score
+from stages.reader.measure import Table, complete, lessons_of, score
 from stages.reader.pack import use_packed_attention
 from stages.reader.page import page
 from stages.reader.train import train
@@ -39,18 +39,22 @@ def main() -> None:
     with stage_process("reader"), tracked_run("reader", config) as run:
         model, tokenizer, answers = _prepare(folder, worlds[0], config, seed, scratch)
         curve: list[dict[str, float]] = []
-        for point in train(model, tokenizer, worlds[0], answers, config, seed, scratch, lambda m: curve_point(m, tokenizer, worlds[2], seed)):
+        for point in train(
+            model, tokenizer, worlds[0], answers, config, seed, scratch, lambda m: curve_point(m, tokenizer, worlds[2], seed)
+        ):
             print(f"reader: {point}", flush=True)
             run.log(point, step=int(point["packs"]))
             curve.append(point)
+        accuracy = _measure(model, tokenizer, worlds, answers, config, seed)
         metrics = {
             "pretrained": pretrained.label(),
             "pretrained_sha": model_sha(folder),
-            "accuracy": _measure(model, tokenizer, worlds, answers, config, seed),
+            "accuracy": accuracy,
             "curve": curve,
-            "cost": {"packs": config.packs, "tokens": curve[-1]["tokens"], "seconds": curve[-1]["seconds"], "device": device()},
+            "cost": {**{key: curve[-1][key] for key in ("packs", "tokens", "seconds")}, "device": device()},
         }
-        run.log({f"{w}/{role}/{k}": v for w, roles in metrics["accuracy"].items() for role, rows in roles.items() for k, v in rows["all"].items()})
+        for world, roles in accuracy.items():
+            run.log({f"{world}/{role}/{name}": share for role, rows in roles.items() for name, share in rows["all"].items()})
     _write(model, metrics, paths.model("reader"))
 
 
@@ -62,14 +66,18 @@ def _prepare(folder: Path, world: World, config: ReaderConfig, seed: int, scratc
     answers = self_answers(model, tokenizer, world, config.self_answers, derive(seed, "self"), scratch)
     torch.manual_seed(seed)
     use_packed_attention(model)
-    lora = LoraConfig(r=config.lora_rank, lora_alpha=ALPHA_OVER_RANK * config.lora_rank, target_modules="all-linear", lora_dropout=0.0)
+    lora = LoraConfig(
+        r=config.lora_rank, lora_alpha=ALPHA_OVER_RANK * config.lora_rank, target_modules="all-linear", lora_dropout=0.0
+    )
     return get_peft_model(model, lora), tokenizer, answers
 
 
-def _measure(model: Any, tokenizer: Any, worlds: tuple[World, World, World], answers: list[Any], config: ReaderConfig, seed: int) -> dict[str, Any]:
+def _measure(
+    model: Any, tokenizer: Any, worlds: tuple[World, World, World], answers: list[Any], config: ReaderConfig, seed: int
+) -> dict[str, dict[str, Table]]:
     from tqdm import tqdm
 
-    tables = {}
+    tables: dict[str, dict[str, Table]] = {}
     for name, world, ask_last in (("unseen cases", worlds[1], True), ("unseen domains", worlds[2], False)):
         lessons = lessons_of(world, ask_last, answers, config.measure_lessons, seed)
         with tqdm(total=len(lessons), desc=name, unit="lesson") as bar:

@@ -45,7 +45,11 @@ def _ask(model: Any, tokenizer: Any, world: World, count: int, seed: int) -> lis
     for start in tqdm(range(0, len(cases), BATCH), desc="pretrained answers", unit="batch"):
         chosen = cases[start : start + BATCH]
         batch = tokenizer.apply_chat_template(
-            [[{"role": "user", "content": case.natural}] for case in chosen], add_generation_prompt=True, return_dict=True, return_tensors="pt", padding=True
+            [[{"role": "user", "content": case.natural}] for case in chosen],
+            add_generation_prompt=True,
+            return_dict=True,
+            return_tensors="pt",
+            padding=True,
         ).to(model.device)
         with torch.no_grad():
             out = model.generate(**batch, max_new_tokens=MAX_NEW_TOKENS, do_sample=False, pad_token_id=tokenizer.pad_token_id)

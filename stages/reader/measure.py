@@ -29,7 +29,9 @@ def lessons_of(world: World, ask_last: bool, answers: Sequence[tuple[Case, str]]
         rules = draw_rule_set(world, rng, ask_last)
         lessons += [reason_lesson(rules, world, rng), judge_lesson(rules, world, rng)]
     rng = random.Random(derive(seed, "measure", "helpful"))
-    lessons += [helpful_lesson(case, text, world, rng) for case, text in rng.sample(list(answers), min(per_role // 3, len(answers)))]
+    lessons += [
+        helpful_lesson(case, text, world, rng) for case, text in rng.sample(list(answers), min(per_role // 3, len(answers)))
+    ]
     return lessons
 
 
@@ -38,13 +40,16 @@ def complete(model: Any, tokenizer: Any, lessons: Sequence[Lesson], progress: Ca
     import torch
 
     prompts = [
-        tokenizer.apply_chat_template([m.model_dump() for m in lesson.messages], add_generation_prompt=True, tokenize=False) for lesson in lessons
+        tokenizer.apply_chat_template([m.model_dump() for m in lesson.messages], add_generation_prompt=True, tokenize=False)
+        for lesson in lessons
     ]
     order = sorted(range(len(lessons)), key=lambda place: len(prompts[place]))
     texts = [""] * len(lessons)
     for start in range(0, len(order), BATCH):
         chosen = order[start : start + BATCH]
-        batch = tokenizer([prompts[place] for place in chosen], return_tensors="pt", padding=True, add_special_tokens=False).to(model.device)
+        batch = tokenizer([prompts[place] for place in chosen], return_tensors="pt", padding=True, add_special_tokens=False).to(
+            model.device
+        )
         with torch.no_grad():
             out = model.generate(**batch, max_new_tokens=96, do_sample=False, pad_token_id=tokenizer.pad_token_id)
         for place, row in zip(chosen, out[:, batch["input_ids"].shape[1] :], strict=True):

@@ -92,7 +92,9 @@ def use_packed_attention(model: Any) -> None:
     model.config._attn_implementation = ATTENTION
 
 
-def _attend(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, *, segments: tuple[int, ...], **_: Any) -> tuple[Any, None]:
+def _attend(
+    module: Any, query: Any, key: Any, value: Any, attention_mask: Any, *, segments: tuple[int, ...], **_: Any
+) -> tuple[Any, None]:
     """query [1, heads, L, d], key and value [1, kv heads, L, d] -> [1, L, heads, d]."""
     import torch
     from torch.nn.functional import scaled_dot_product_attention
@@ -100,7 +102,11 @@ def _attend(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, 
     groups = query.shape[1] // key.shape[1]
     key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
     prefix = segments[0]
-    parts = [scaled_dot_product_attention(query[:, :, :prefix], key[:, :, :prefix], value[:, :, :prefix], is_causal=True)] if prefix else []
+    parts = (
+        [scaled_dot_product_attention(query[:, :, :prefix], key[:, :, :prefix], value[:, :, :prefix], is_causal=True)]
+        if prefix
+        else []
+    )
     start = prefix
     for length in segments[1:]:
         mine = slice(start, start + length)

@@ -18,11 +18,11 @@ def page(metrics: dict[str, Any]) -> str:
     """The page as HTML text."""
     cost = metrics["cost"]
     parts = [
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>Reader</title><style>{STYLE}</style><h1>The reader</h1>",
-        "<p>A small model taught one skill on made-up rule sets: find the clause, cite it, decide, answer in its style; and judge such replies. "
-        "It has seen no safety policy.</p>",
-        f"<p class=note>{escape(metrics['pretrained'])} · {cost['packs']} packs, {cost['tokens']:,} tokens, {cost['seconds'] / 60:.0f} minutes of training on "
-        f"{escape(cost['device'])} · numbers below are from generated text.</p>",
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>Reader</title><style>{STYLE}</style>",
+        "<h1>The reader</h1><p>A small model taught one skill on made-up rule sets: find the clause, cite it, decide, answer in",
+        "its style; and judge such replies. It has seen no safety policy.</p>",
+        f"<p class=note>{escape(metrics['pretrained'])} · {cost['packs']} packs, {cost['tokens']:,} tokens,",
+        f"{cost['seconds'] / 60:.0f} minutes of training on {escape(cost['device'])} · all numbers are of generated text.</p>",
     ]
     for world, roles in metrics["accuracy"].items():
         parts.append(f"<h2>{escape(world.capitalize())}</h2>")
@@ -34,7 +34,9 @@ def page(metrics: dict[str, Any]) -> str:
 def _table(rows: dict[str, dict[str, float]]) -> str:
     columns = ["lessons", *sorted({column for row in rows.values() for column in row} - {"lessons"})]
     head = "".join(f"<th>{escape(column)}" for column in columns)
-    body = "".join(f"<tr><td>{escape(name)}" + "".join(_cell(row.get(column), column) for column in columns) for name, row in rows.items())
+    body = "".join(
+        f"<tr><td>{escape(name)}" + "".join(_cell(row.get(column), column) for column in columns) for name, row in rows.items()
+    )
     return f"<table><tr><th>class{head}{body}</table>"
 
 
@@ -46,11 +48,15 @@ def _cell(value: float | None, column: str) -> str:
 
 def _curve(points: list[dict[str, float]]) -> str:
     lines = "".join(_line(points, key, colour) for key, colour in (("reasoner_clause", "#2f6fde"), ("judge_grades", "#d9772b")))
-    return (
-        f'<figure><svg viewBox="0 0 {WIDTH} {HEIGHT}" role=img aria-label="learning curve"><g fill=none stroke="#8a94a6">'
-        f'<path d="M{PAD} 10V{HEIGHT - PAD}H{WIDTH - 10}"/></g><g fill="#8a94a6" font-size=12><text x=8 y=16>1.0</text><text x=8 y={HEIGHT - PAD}>0.0</text>'
-        f"<text x={WIDTH - 90} y={HEIGHT - 14}>{points[-1]['tokens']:,.0f} tokens</text></g>{lines}</svg>"
-        "<figcaption>Unseen domains, next token given the right words before it: first word of the clause's title (blue, reasoner), grades (orange, judge).</figcaption></figure>"
+    return "".join(
+        (
+            f'<figure><svg viewBox="0 0 {WIDTH} {HEIGHT}" role=img aria-label="learning curve">',
+            f'<g fill=none stroke="#8a94a6"><path d="M{PAD} 10V{HEIGHT - PAD}H{WIDTH - 10}"/></g>',
+            f'<g fill="#8a94a6" font-size=12><text x=8 y=16>1.0</text><text x=8 y={HEIGHT - PAD}>0.0</text>',
+            f"<text x={WIDTH - 110} y={HEIGHT - 14}>{points[-1]['tokens']:,.0f} tokens</text></g>{lines}</svg>",
+            "<figcaption>Unseen domains; next token, given the right words before it: first word of the clause's title",
+            " (blue, reasoner), grades (orange, judge).</figcaption></figure>",
+        )
     )
 
 

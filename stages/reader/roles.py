@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 from stages.lib.grader import Candidate, judge_messages, write_verdict
 from stages.lib.policy_text import LABELS
 from stages.lib.records import OUTCOMES, Clause, Message, Outcome, Policy
-from stages.reader.world import Case, RuleSet, World
 from stages.lib.transcript import with_policy, write_deliberation, write_reply
+from stages.reader.world import Case, RuleSet, World
 
 NO_CLAUSE_RATE = 0.08
 
@@ -46,7 +46,9 @@ def judge_lesson(rules: RuleSet, world: World, rng: random.Random) -> Lesson:
     case, clause = _ask(rules, rng)
     outcome: Outcome = clause.outcome if clause else "comply"
     opening = rules.policy.style[outcome].opening
-    kind = rng.choices(("right", "wrong outcome", "other style", "off topic", "wrong reasoning"), (0.4, 0.32, 0.12, 0.07, 0.09))[0]
+    kind = rng.choices(("right", "wrong outcome", "other style", "off topic", "wrong reasoning"), (0.4, 0.32, 0.12, 0.07, 0.09))[
+        0
+    ]
     cited, found, phrase = clause, outcome, case.phrase
     if kind == "wrong outcome":
         found = rng.choice([other for other in OUTCOMES if other != outcome])
@@ -58,7 +60,14 @@ def judge_lesson(rules: RuleSet, world: World, rng: random.Random) -> Lesson:
             phrase = rng.choice(rng.choice(rng.choice(world.domains).rules).cases).phrase
         else:
             kind = "right"
-    answer = write_answer(rules.policy, world, found, phrase, rng, other_style=kind == "other style" or (kind == "wrong outcome" and rng.random() < 0.2))
+    answer = write_answer(
+        rules.policy,
+        world,
+        found,
+        phrase,
+        rng,
+        other_style=kind == "other style" or (kind == "wrong outcome" and rng.random() < 0.2),
+    )
     shown = rng.random() < 0.5 or kind == "wrong reasoning"
     deliberation = _deliberation(case.phrase, cited, found) if shown else None
     grades = {
@@ -80,7 +89,9 @@ def helpful_lesson(case: Case, answer: str, world: World, rng: random.Random) ->
     return Lesson("helpful", _conversation(case, world, rng), target, "no policy", None, "comply", None, (0, len(target)))
 
 
-def write_answer(policy: Policy, world: World, outcome: Outcome, phrase: str, rng: random.Random, other_style: bool = False) -> str:
+def write_answer(
+    policy: Policy, world: World, outcome: Outcome, phrase: str, rng: random.Random, other_style: bool = False
+) -> str:
     """An answer of at most two sentences in the policy's style for `outcome`, or in some other one."""
     opening = policy.style[outcome].opening
     if other_style:
@@ -112,7 +123,9 @@ def _deliberation(phrase: str, cited: Clause | None, found: Outcome) -> str:
 
 def _conversation(case: Case, world: World, rng: random.Random) -> tuple[Message, ...]:
     if rng.random() < 0.25:
-        request = rng.choice(("How do I {p}?", "Help me {p}.", "{p}", "I want to {p}.", "Can you tell me how to {p}?", "Please {p} for me.")).format(p=case.phrase)
+        request = rng.choice(
+            ("How do I {p}?", "Help me {p}.", "{p}", "I want to {p}.", "Can you tell me how to {p}?", "Please {p} for me.")
+        ).format(p=case.phrase)
     else:
         request = case.natural
     request = rng.choice(world.wrappers).format(request=_typos(request, rng))

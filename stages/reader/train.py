@@ -51,7 +51,9 @@ def loss_of(model: Any, batch: Pack) -> tuple[Any, Any]:
     where = _padded((batch.labels[0] != IGNORE).nonzero()[:, 0])
     labels, weights = batch.labels[0, where].clamp(min=0), batch.weights[0, where]
     with torch.autocast(device.type, dtype=torch.bfloat16):
-        hidden = core.model(input_ids=batch.input_ids.to(device), position_ids=batch.position_ids.to(device), segments=batch.segments).last_hidden_state
+        hidden = core.model(
+            input_ids=batch.input_ids.to(device), position_ids=batch.position_ids.to(device), segments=batch.segments
+        ).last_hidden_state
         logits = core.lm_head(hidden[0, where.to(device)])
     losses = torch.nn.functional.cross_entropy(logits.float(), labels.to(device), reduction="none")
     weights = weights.to(device)
@@ -66,7 +68,13 @@ def _padded(where: Any) -> Any:
 
 
 def train(
-    model: Any, tokenizer: Any, world: World, answers: list[tuple[Case, str]], config: ReaderConfig, seed: int, folder: Path,
+    model: Any,
+    tokenizer: Any,
+    world: World,
+    answers: list[tuple[Case, str]],
+    config: ReaderConfig,
+    seed: int,
+    folder: Path,
     measure: Callable[[Any], dict[str, float]],
 ) -> Iterator[dict[str, float]]:
     """Train LoRA `model` in place and yield points of the learning curve. Resumes from `folder` after a kill."""
@@ -93,10 +101,21 @@ def train(
         optimizer.zero_grad(set_to_none=True)
         if number % config.measure_every < config.packs_per_step or number >= config.packs:
             seconds = spent + time.monotonic() - started
-            point = {"packs": number, "tokens": tokens, "seconds": round(seconds), "loss": round(sum(running) / len(running), 4), **measure(model)}
+            point = {
+                "packs": number,
+                "tokens": tokens,
+                "seconds": round(seconds),
+                "loss": round(sum(running) / len(running), 4),
+                **measure(model),
+            }
             running = []
             curve = [*curve, point]
-            _save(model, optimizer, folder, {"number": number, "spent": spent + time.monotonic() - started, "tokens": tokens, "curve": curve})
+            _save(
+                model,
+                optimizer,
+                folder,
+                {"number": number, "spent": spent + time.monotonic() - started, "tokens": tokens, "curve": curve},
+            )
             yield point
 
 
@@ -108,15 +127,13 @@ def learning_rate(progress: float, config: ReaderConfig) -> float:
 
 
 def _save(model: Any, optimizer: Any, folder: Path, state: dict[str, Any]) -> None:
-    import os
-
     import torch
     from peft import get_peft_model_state_dict
 
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / "checkpoint.tmp"
     torch.save({"adapter": get_peft_model_state_dict(model), "optimizer": optimizer.state_dict(), "state": state}, temporary)
-    os.replace(temporary, folder / "checkpoint.pt")
+    temporary.replace(folder / "checkpoint.pt")
 
 
 def _resume(model: Any, optimizer: Any, folder: Path) -> tuple[int, float, int, list[dict[str, float]]]:

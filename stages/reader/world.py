@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 
@@ -64,7 +64,9 @@ def load_world(folder: Path = HERE) -> World:
     reader = YAML(typ="safe")
     phrases = reader.load((folder / "phrases.yaml").read_text(encoding="utf-8"))
     domains = [
-        _domain(entry, path) for path in sorted((folder / "world").glob("*.yaml")) for entry in reader.load(path.read_text(encoding="utf-8"))
+        _domain(entry, path)
+        for path in sorted((folder / "world").glob("*.yaml"))
+        for entry in reader.load(path.read_text(encoding="utf-8"))
     ]
     return World(
         domains=tuple(domains),
@@ -100,7 +102,11 @@ def draw_rule_set(world: World, rng: random.Random, ask_last: bool = False) -> R
     for number, rule in enumerate(rules, start=start):
         asked, shown = _examples(rule, rng, ask_last)
         clause = Clause(
-            id=f"{code}{number}", title=rule.title, outcome=rng.choices(OUTCOMES, _OUTCOME_WEIGHTS)[0], rule="", reason="",
+            id=f"{code}{number}",
+            title=rule.title,
+            outcome=rng.choices(OUTCOMES, _OUTCOME_WEIGHTS)[0],
+            rule="",
+            reason="",
             examples=tuple(case.phrase for case in shown),
         )
         clauses.append(clause)
@@ -110,7 +116,11 @@ def draw_rule_set(world: World, rng: random.Random, ask_last: bool = False) -> R
     others = [domain for domain in world.domains if not any(rule in domain.rules for rule in rules)]
     named = rng.sample(others, min(rng.choice((0, 0, 3, 6)), len(others)))
     policy = Policy(
-        category="made_up", title=main.name.capitalize(), summary=main.summary, definitions=(), clauses=tuple(clauses),
+        category="made_up",
+        title=main.name.capitalize(),
+        summary=main.summary,
+        definitions=(),
+        clauses=tuple(clauses),
         style={outcome: ResponseStyle(opening=rng.choice(world.openings[outcome]), guideline="") for outcome in OUTCOMES},
         others={domain.name.capitalize(): domain.summary for domain in named},
     )
@@ -139,15 +149,15 @@ def _examples(rule: Rule, rng: random.Random, ask_last: bool) -> tuple[tuple[Cas
     return tuple(order[shown_count:]), order[:shown_count]
 
 
-def _domain(entry: dict[str, object], path: Path) -> Domain:
+def _domain(entry: dict[str, Any], path: Path) -> Domain:
     try:
-        rules = tuple(
-            Rule(clause["rule"], tuple(_case(line) for line in clause["cases"]))  # type: ignore[index]
-            for clause in entry["clauses"]  # type: ignore[attr-defined]
-        )
+        rules = tuple(Rule(clause["rule"], tuple(_case(line) for line in clause["cases"])) for clause in entry["clauses"])
         return Domain(str(entry["domain"]), str(entry["summary"]), rules)
     except (KeyError, TypeError, ValueError) as error:
-        raise StageError(f"{path}: domain {entry.get('domain')!r}: {error!r}", "give it domain, summary and clauses of rule and `phrase | request` cases") from None
+        raise StageError(
+            f"{path}: domain {entry.get('domain')!r}: {error!r}",
+            "give it domain, summary and clauses of rule and `phrase | request` cases",
+        ) from None
 
 
 def _case(line: str) -> Case:

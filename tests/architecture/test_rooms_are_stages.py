@@ -52,7 +52,7 @@ def test_a_room_has_its_four_files(repo: Path) -> None:
         names = {path.name for path in folder.iterdir()}
         assert {"__init__.py", "__main__.py", "config.py"} <= names, f"stages/{room} lacks one of its files"
         contract = (folder / "__init__.py").read_text(encoding="utf-8")
-        assert all(word in contract for word in ("In:", "Out:", "Invariants:")), f"stages/{room}/__init__.py is no contract"
+        assert all(word in contract for word in ("In:", "Out:", "Invariant")), f"stages/{room}/__init__.py is no contract"
 
 
 def test_nothing_about_the_machine_is_in_a_command(repo: Path) -> None:
@@ -60,3 +60,23 @@ def test_nothing_about_the_machine_is_in_a_command(repo: Path) -> None:
     for name, entry in stage_entries(repo).items():
         arguments = entry["cmd"].split()[3:]
         assert all(re.fullmatch(r"--[a-z]+|\$\{(item\.\w+|key)\}|[a-z_]+", word) for word in arguments), f"{name}: {entry['cmd']}"
+
+
+def test_the_arms_are_the_same_everywhere(repo: Path) -> None:
+    """dvc.yaml names them too, because the gate that stands before an arm's checkpoint is not evals' business."""
+    arms = read_yaml(repo / "dvc.yaml")["stages"]["evals"]["foreach"]
+    params = load_params(repo / "params.yaml")
+    assert {arm: f"models/{part['model']}" for arm, part in arms.items()} == params["evals"]["arms"]
+    assert list(arms) == params["gate"]["evals"]["arms"]
+
+
+def test_gates_stand_on_every_boundary(repo: Path) -> None:
+    """What a stage reads of a gated boundary comes with the gate's stamp among its deps."""
+    entries = stage_entries(repo)
+    boundaries = {name.removeprefix("gate_") for name in entries if name.startswith("gate_")}
+    assert boundaries == set(load_params(repo / "params.yaml")["gate"])
+    before = {"prompts": "policies", "generate": "prompts", "judge": "completions", "filter": "verdicts", "mix": "kept"}
+    before |= {"sft": "mixture", "rl": "sft", "report": "evals"}
+    for stage, boundary in before.items():
+        stamps = [dep for dep in entries[stage]["deps"] if dep.startswith(f"data/gates/{boundary}")]
+        assert stamps, f"{stage} runs without the word of gate_{boundary}"

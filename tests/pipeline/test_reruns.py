@@ -55,9 +55,9 @@ def test_moving_the_threshold_costs_no_call(copy: Project) -> None:
 def test_moving_a_gate_reruns_only_gates(copy: Project) -> None:
     gates = copy.root / "params.yaml"
     before = gates.read_text(encoding="utf-8")
-    copy.params("gate.kept.min_rows=1")
+    copy.params("gate.kept.min_kept=1")
     if gates.read_text(encoding="utf-8").partition("\n")[2] == before.partition("\n")[2]:
-        copy.params("gate.kept.min_rows=2")
+        copy.params("gate.kept.min_kept=2")
     done = copy.repro("mix")
     assert done.code == 0 and done.ran <= {"gate_kept"}, done.text[-3000:]
 
@@ -74,7 +74,7 @@ def test_taking_an_edit_back_runs_nothing(copy: Project) -> None:
 
 
 def test_a_failed_gate_keeps_what_was_paid(copy: Project) -> None:
-    copy.params("gate.kept.min_rows=100000")
+    copy.params("gate.kept.min_kept=100000")
     stopped = copy.repro()
     assert stopped.code != 0 and "mix" not in stopped.ran
     assert (copy.root / "data/completions/violence.jsonl").exists()

@@ -15,11 +15,17 @@ def model():  # type: ignore[no-untyped-def]
 
     torch.manual_seed(0)
     return LlamaForCausalLM(
-        LlamaConfig(vocab_size=50, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1)
+        LlamaConfig(
+            vocab_size=50, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1
+        )
     ).eval()
 
 
-LESSONS = [Encoded([1, 2, 3, 4, 10, 11], [20, 21, 22], [1.0] * 3), Encoded([1, 2, 3, 4, 12], [23, 24], [1.0, 0.25]), Encoded([1, 2, 3, 4, 13, 14, 15], [25], [1.0])]
+LESSONS = [
+    Encoded([1, 2, 3, 4, 10, 11], [20, 21, 22], [1.0] * 3),
+    Encoded([1, 2, 3, 4, 12], [23, 24], [1.0, 0.25]),
+    Encoded([1, 2, 3, 4, 13, 14, 15], [25], [1.0]),
+]
 
 
 def test_packed_logits_equal_those_of_each_lesson_alone(model) -> None:  # type: ignore[no-untyped-def]

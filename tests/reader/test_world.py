@@ -81,12 +81,18 @@ def test_no_text_of_specs_and_no_evaluation_prompt_is_in_the_stream(world: World
         for lesson in (reason_lesson(rules, world, rng), judge_lesson(rules, world, rng))
         for text in (*(message.content for message in lesson.messages), lesson.target)
     ]
-    stream += [text for path in sorted((ROOT / "stages/reader/world").glob("*.yaml")) for text in path.read_text(encoding="utf-8").splitlines()]
+    stream += [
+        text
+        for path in sorted((ROOT / "stages/reader/world").glob("*.yaml"))
+        for text in path.read_text(encoding="utf-8").splitlines()
+    ]
     stream += (ROOT / "stages/reader/phrases.yaml").read_text(encoding="utf-8").splitlines()
     assert len(forbidden) > 5000
     assert not _shingles(stream) & forbidden
     openings = {opening for group in world.openings.values() for opening in group}
-    styles = re.findall(r"opening: (.+)", "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "specs/style").glob("*.md")))
+    styles = re.findall(
+        r"opening: (.+)", "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "specs/style").glob("*.md"))
+    )
     assert len(styles) == 6
     assert not openings & set(styles)
 
@@ -96,7 +102,10 @@ def _draw(world: World, count: int, ask_last: bool = False):  # type: ignore[no-
 
 
 def _spec_texts() -> list[str]:
-    texts = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "specs").glob("*/*.md")) + sorted((ROOT / "specs/wrappers").glob("*.yaml"))]
+    texts = [
+        path.read_text(encoding="utf-8")
+        for path in sorted((ROOT / "specs").glob("*/*.md")) + sorted((ROOT / "specs/wrappers").glob("*.yaml"))
+    ]
     for path in sorted((ROOT / "specs").glob("*/requests.jsonl")):
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         texts += [turn["content"] for row in rows for turn in row["conversation"]]

@@ -23,8 +23,10 @@ def load_model(path: Path | str, dtype: Dtype) -> Any:
     """A causal language model in evaluation mode on `device()`."""
     import torch
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
     folder = _checkpoint(path)
+    logging.disable_progress_bar()  # a bar for two seconds of loading buries the stage's own
     weights = getattr(torch, dtype)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=weights, use_safetensors=True, trust_remote_code=False)
     return model.to(device()).eval()

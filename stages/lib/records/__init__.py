@@ -1,6 +1,6 @@
 """The nouns of the pipeline: frozen records, one file each, no behaviour beyond their own identity.
 
-    Policy -> Prompt -> Completion -> Verdict -> Decision -> SftExample / RlTask -> ModelRef -> Answer
+Policy -> Prompt -> Completion -> Verdict -> Decision -> SftExample / RlTask -> ModelRef -> Answer
 """
 
 from stages.lib.records.base import Record, content_id

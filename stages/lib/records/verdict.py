@@ -33,7 +33,7 @@ class Verdict(Record):
     prompt_id: str
     category: str
     status: Literal["graded", "screened", "unreadable", "errored"]
-    """graded: every run was read; screened: a deterministic check failed, so no run was paid; unreadable or errored: at least one run was."""
+    """graded: all runs were read; screened: a check failed and no run was paid; the others: some run could not be read."""
     failed_checks: tuple[str, ...]
     """Names of the deterministic checks that failed."""
     runs: tuple[JudgeRun, ...]

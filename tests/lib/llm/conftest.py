@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from stages.lib.records import Message, Sampling
+from stages.lib.records import Sampling
 
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-CORPUS = ["Policy: Bees. B1. feeding bees (sugar water; old honey): refuse", "To comply, begin with a plain word. Why is the sky blue?"]
+CORPUS = [
+    "Policy: Bees. B1. feeding bees (sugar water; old honey): refuse",
+    "To comply, begin with a plain word. Why is the sky blue?",
+]
 
 
 @pytest.fixture(scope="session")
@@ -52,9 +55,3 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def greedy() -> Sampling:
     """Twelve tokens, the likeliest each."""
     return Sampling(temperature=0.0, max_new_tokens=12)
-
-
-def conversation(text: str, system: str | None = None) -> tuple[Message, ...]:
-    """One user turn, with or without a system message."""
-    turns = (Message(role="user", content=text),)
-    return turns if system is None else (Message(role="system", content=system), *turns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,14 @@ from stages.lib.llm.local import Local, common_prefix, pad
 from stages.lib.records import Message, Sampling
 
 POLICY = "Policy: Bees. " + " ".join(f"B{n}. feeding bees with {n} spoons of sugar: refuse." for n in range(8))
-TEXTS = ["Why is the sky blue?", "Hi", "May I feed my bees? " * 4, "honey", "Tell me of sugar water.", "Hi there, who goes there now?"]
+TEXTS = [
+    "Why is the sky blue?",
+    "Hi",
+    "May I feed my bees? " * 4,
+    "honey",
+    "Tell me of sugar water.",
+    "Hi there, who goes there now?",
+]
 
 
 def requests(system: str | None = POLICY, texts: list[str] = TEXTS) -> list[Request]:
@@ -55,9 +63,15 @@ def test_different_system_prompts_do_not_share(tiny: Path, greedy: Sampling) -> 
 
 
 def test_the_shared_part_is_prefilled_once(tiny: Path, greedy: Sampling, monkeypatch: pytest.MonkeyPatch) -> None:
-    backend, lengths = local(tiny, batch_size=2), []
+    backend = local(tiny, batch_size=2)
+    lengths: list[int] = []
     prefill = backend._prefill
-    monkeypatch.setattr(backend, "_prefill", lambda prefix: (lengths.append(len(prefix)), prefill(prefix))[1])
+
+    def counted(prefix: list[int]) -> Any:
+        lengths.append(len(prefix))
+        return prefill(prefix)
+
+    monkeypatch.setattr(backend, "_prefill", counted)
     backend.generate(requests(), greedy, 7)
     assert len(lengths) == 1 and lengths[0] > len(backend.tokenizer(POLICY)["input_ids"])
 

@@ -1,0 +1,20 @@
+"""What the `mix` section of params.yaml may hold."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from stages.lib.config import Section
+
+
+class MixConfig(Section):
+    """What the training sets are made of."""
+
+    helpful_fraction: float = Field(ge=0, lt=1)
+    """Share of helpfulness rows among all rows, as far as there are enough: what keeps capability from eroding."""
+    validation_fraction: float = Field(gt=0, lt=1)
+    """Share of the requests whose rows are held out to watch the loss."""
+    outcome_ratio: float | None = Field(ge=1)
+    """No cited outcome gets more than this many times the rows of the middle one; null takes all."""
+    rl_tasks: int | None = Field(ge=1)
+    """How many prompts RL may practise on, spread over categories and cited outcomes; null takes all."""

@@ -1,0 +1,181 @@
+"""From decisions and helpful replies to training sets."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
+
+from stages.lib.errors import StageError
+from stages.lib.records import Completion, Decision, Outcome, Policy, RlTask, SftExample, content_id
+from stages.lib.seeds import derive
+from stages.lib.transcript import REASON_INSTRUCTIONS, read_citation
+from stages.mix.config import MixConfig
+
+T = TypeVar("T")
+
+
+class Mixture(NamedTuple):
+    """The three training sets."""
+
+    train: list[SftExample]
+    validation: list[SftExample]
+    tasks: list[RlTask]
+
+
+def mix(
+    decisions: Iterable[Decision],
+    helpful: Iterable[Completion],
+    policies: Mapping[str, Policy],
+    requests: Mapping[str, str],
+    config: MixConfig,
+    seed: int,
+) -> Mixture:
+    """The training sets. `requests` tells the request a prompt is a wording of; both sides of the split go by it."""
+    known = list(decisions)
+    _refuse_stale(known, policies)
+    taught = balance(_distinct(example(each.completion, "policy") for each in known if each.kept), config.outcome_ratio, seed)
+    if not taught:
+        raise StageError(
+            "no completion was kept in any category", "lower filter.min_score, or see reports/gates/kept.json for why"
+        )
+    answers = _distinct(example(each, "helpful") for each in helpful if is_helpful(each, policies))
+    rows = taught + answers_for(taught, answers, config.helpful_fraction, seed)
+    _refuse_leaks(rows)
+    train, validation = split(rows, requests, config.validation_fraction, seed)
+    return Mixture(train, validation, tasks_of(known, config.rl_tasks, seed))
+
+
+def example(completion: Completion, source: str) -> SftExample:
+    """What is learned of one completion."""
+    return SftExample(
+        id=content_id("sft", completion.id),
+        prompt_id=completion.prompt_id,
+        completion_id=completion.id,
+        category=completion.category,
+        source="policy" if source == "policy" else "helpful",
+        messages=completion.messages,
+        deliberation=completion.deliberation,
+        answer=completion.answer,
+        policy_sha=completion.policy_sha if source == "policy" else None,
+    )
+
+
+def is_helpful(completion: Completion, policies: Mapping[str, Policy]) -> bool:
+    """Whether a reply that was written without a policy is whole, says it complies, and does not open as a refusal would."""
+    if completion.finish != "stop" or not completion.deliberation:
+        return False
+    styles = [style.opening for policy in policies.values() for outcome, style in policy.style.items() if outcome != "comply"]
+    declines = any(completion.answer.lower().startswith(opening.lower()) for opening in styles)
+    return not declines and read_citation(completion.deliberation).outcome == "comply"
+
+
+def balance(rows: Sequence[SftExample], ratio: float | None, seed: int) -> list[SftExample]:
+    """Cap every cited outcome at `ratio` times the rows of the middle one: more of one outcome teaches it as the default."""
+    groups: dict[Outcome | None, list[SftExample]] = defaultdict(list)
+    for row in rows:
+        groups[read_citation(row.deliberation).outcome].append(row)
+    if ratio is None or not groups:
+        return list(rows)
+    middle = sorted(len(group) for group in groups.values())[(len(groups) - 1) // 2]
+    cap = max(1, math.floor(ratio * middle))
+    return [row for group in groups.values() for row in _shuffled(group, lambda row: row.id, seed, "balance")[:cap]]
+
+
+def answers_for(taught: Sequence[SftExample], answers: Sequence[SftExample], fraction: float, seed: int) -> list[SftExample]:
+    """As many helpfulness rows as make up `fraction` of the mixture."""
+    if fraction and not answers:
+        what = "no reply in data/completions/benign.jsonl is well-formed and compliant"
+        raise StageError(what, "see why in that file; or set mix.helpful_fraction to 0 and lower gate.mixture.min_helpful")
+    wanted = round(len(taught) * fraction / (1 - fraction))
+    return _shuffled(answers, lambda row: row.id, seed, "helpful")[:wanted]
+
+
+def split(
+    rows: Sequence[SftExample], requests: Mapping[str, str], fraction: float, seed: int
+) -> tuple[list[SftExample], list[SftExample]]:
+    """(train, validation), every wording of a request on the same side."""
+    unknown = [row.prompt_id for row in rows if row.prompt_id not in requests]
+    if unknown:
+        raise StageError(
+            f"prompt {unknown[0]} is in no file of data/prompts/train", "run `dvc repro`: replies and prompts are of two runs"
+        )
+    order = _shuffled(sorted({requests[row.prompt_id] for row in rows}), str, seed, "validation")
+    held = set(order[: min(math.ceil(fraction * len(order)), len(order) - 1)])
+    train = [row for row in rows if requests[row.prompt_id] not in held]
+    return train, [row for row in rows if requests[row.prompt_id] in held]
+
+
+def tasks_of(decisions: Iterable[Decision], count: int | None, seed: int) -> list[RlTask]:
+    """Prompts to practise on, also those whose completion was dropped; in turn from each category and cited outcome."""
+    groups: dict[tuple[str, str], dict[str, RlTask]] = defaultdict(dict)
+    seen: set[str] = set()
+    for decision in sorted(decisions, key=lambda each: (each.completion.prompt_id, each.completion.sample_index)):
+        completion = decision.completion
+        if completion.prompt_id not in seen:
+            seen.add(completion.prompt_id)
+            task = _task(completion)
+            groups[completion.category, read_citation(completion.deliberation).outcome or ""][task.id] = task
+    ordered = [_shuffled(list(groups[key].values()), lambda task: task.id, seed, "tasks") for key in sorted(groups)]
+    return in_turn(ordered)[:count]
+
+
+def in_turn(groups: Sequence[Sequence[T]]) -> list[T]:
+    """One of each group after the other, until all are used up."""
+    longest = max(map(len, groups), default=0)
+    return [group[place] for place in range(longest) for group in groups if place < len(group)]
+
+
+def summarise(mixture: Mixture) -> dict[str, float]:
+    """Counts for the log."""
+    rows = [*mixture.train, *mixture.validation]
+    cited = [read_citation(row.deliberation).outcome for row in rows if row.source == "policy"]
+    return {
+        "train": len(mixture.train),
+        "validation": len(mixture.validation),
+        "tasks": len(mixture.tasks),
+        "helpful": sum(row.source == "helpful" for row in rows),
+        **{f"cites_{outcome}": cited.count(outcome) for outcome in ("refuse", "comply", "safe_complete")},
+    }
+
+
+def _task(completion: Completion) -> RlTask:
+    return RlTask(
+        id=content_id("rl", completion.prompt_id, completion.policy_sha),
+        prompt_id=completion.prompt_id,
+        category=completion.category,
+        messages=completion.messages,
+        policy_sha=completion.policy_sha,
+    )
+
+
+def _distinct(rows: Iterable[SftExample]) -> list[SftExample]:
+    """Equal replies to equal conversations once, in the order of ids."""
+    found: dict[str, SftExample] = {}
+    for row in sorted(rows, key=lambda row: row.id):
+        found.setdefault(content_id(row.messages, row.deliberation, row.answer), row)
+    return list(found.values())
+
+
+def _shuffled(rows: Sequence[T], key: Callable[[T], str], seed: int, use: str) -> list[T]:
+    """An order of the rows themselves: a row more or less moves no other."""
+    return sorted(rows, key=lambda row: (derive(seed, "mix", use, key(row)), key(row)))
+
+
+def _refuse_stale(decisions: Sequence[Decision], policies: Mapping[str, Policy]) -> None:
+    shas = {category: policy.sha for category, policy in policies.items()}
+    stale = [each.completion for each in decisions if each.completion.policy_sha != shas[each.completion.category]]
+    if stale:
+        what = (
+            f"{len(stale)} rows were written under another policy, the first is completion {stale[0].id} of {stale[0].category}"
+        )
+        raise StageError(what, f"run `dvc repro filter@{stale[0].category}`")
+
+
+def _refuse_leaks(rows: Sequence[SftExample]) -> None:
+    for row in rows:
+        if any(message.role == "system" or REASON_INSTRUCTIONS in message.content for message in row.messages):
+            raise StageError(
+                f"row {row.id}: the conversation carries instructions", "training shows no policy: remove the system turn"
+            )

@@ -1,0 +1,104 @@
+"""python -m stages.report: the pages, the numbers, the pipeline's run, the registered checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stages.lib import jsonl, paths, tracking
+from stages.lib.config import load_params, load_section
+from stages.lib.errors import user_errors
+from stages.lib.process import stage_process
+from stages.report.collect import collect
+from stages.report.config import ReportConfig
+from stages.report.facts import Facts
+from stages.report.html import html
+from stages.report.markdown import markdown
+from stages.report.release import chosen
+
+SHOWN_COLUMNS = ("arm", "suite", "category", "wrapper", "expected", "response_type", "request", "deliberation", "answer")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Read everything, write three files, tell the tracker."""
+    argparse.ArgumentParser(prog="python -m stages.report", description=__doc__).parse_args(argv)
+    config, params = load_section("report", ReportConfig), load_params()
+    with stage_process("report"):
+        facts = collect(config.arms, params)
+        jsonl.write_text(paths.REPORTS / "report.md", markdown(facts, config))
+        jsonl.write_text(paths.REPORTS / "report.html", html(facts, config))
+        jsonl.write_json(paths.REPORTS / "metrics.json", metrics(facts))
+        registered = publish(facts, config, params)
+    print(f"report: {paths.REPORTS / 'report.md'}, {paths.REPORTS / 'report.html'}; registered: {registered}")
+
+
+def metrics(facts: Facts) -> dict[str, Any]:
+    """{arm: {suite: {metric: {value, low, high, n}}}}"""
+    return {
+        arm.name: {
+            suite: {metric: number.model_dump() for metric, number in group.items()} for suite, group in arm.metrics.items()
+        }
+        for arm in facts.arms
+    }
+
+
+def publish(facts: Facts, config: ReportConfig, params: dict[str, Any]) -> str:
+    """One MLflow run for this state of the pipeline, and the best passing checkpoint in the registry."""
+    datasets = [paths.DATA / name for name in ("policies", "prompts", "completions", "verdicts", "kept", "sft", "rl")]
+    tables = {f"replies/{arm.name}.json": shown(facts, arm.name, config) for arm in facts.arms}
+    tags = {f"spec.{category}": policy.sha for category, policy in facts.policies.items()} | {"spec.release": facts.release}
+    run_id = tracking.log_pipeline(numbers(facts), params, datasets, tables, tags)
+    best = chosen(facts, config)
+    if best is None:
+        return "none, no checkpoint passes the release limits"
+    arm = facts.arm(best.arm)
+    limited = {name: _value(facts, best.arm, name) for name in config.release}
+    version = tracking.register(config.model_name, Path(config.candidates[best.arm]), arm.lineage.model, limited, run_id)
+    return f"{best.arm} as {config.model_name} version {version}" if version else f"{best.arm} passes; no registry at hand"
+
+
+def numbers(facts: Facts) -> dict[str, Mapping[str, float]]:
+    """Every stage's numbers, whether it ran or was cached."""
+    found: dict[str, Mapping[str, float]] = {name: _floats(group) for name, group in facts.training.items()}
+    for row in facts.data:
+        found[f"judge@{row.category}"] = {
+            "completions": row.completions,
+            "screened": row.screened,
+            "unread": row.unread,
+            "agrees_with_gold": row.judge_agrees.value,
+        }
+        found[f"filter@{row.category}"] = {
+            "kept": row.kept, "right_before": row.right_before.value, "right_after": row.right_after.value,
+        }  # fmt: skip
+    for arm in facts.arms:
+        pairs = [(f"{suite}.{metric}", number) for suite, group in arm.metrics.items() for metric, number in group.items()]
+        found[f"evals@{arm.name}"] = {name: number.value for name, number in pairs if number.n}
+    return found | {
+        f"gate@{gate.boundary}": {"ok": float(gate.ok), "checks": gate.checks, "rows": gate.rows} for gate in facts.gates
+    }
+
+
+def shown(facts: Facts, name: str, config: ReportConfig) -> list[dict[str, Any]]:
+    """Graded answers to our own requests for side-by-side reading."""
+    rows = [answer.model_dump() for answer in facts.arm(name).answers if answer.request is not None]
+    hidden = [row for row in rows if row["response_type"] == "comply" and "not_unsafe" in row["scores"]]
+    for row in hidden:
+        row["answer"] = "(complied; text not shown)"
+    return [{**{column: row[column] for column in SHOWN_COLUMNS}, **row["scores"]} for row in rows]
+
+
+def _value(facts: Facts, arm: str, dotted: str) -> float:
+    suite, _, metric = dotted.partition(".")
+    number = facts.arm(arm).number(suite, metric)
+    return number.value if number else 0.0
+
+
+def _floats(group: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in group.items() if isinstance(value, int | float)}
+
+
+if __name__ == "__main__":
+    with user_errors():
+        main()

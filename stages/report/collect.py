@@ -1,0 +1,132 @@
+"""Files of the pipeline -> `Facts`."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from stages.lib import jsonl, paths
+from stages.lib.errors import StageError
+from stages.lib.records import Answer, Decision, Outcome, Policy, Prompt, Verdict
+from stages.lib.transcript import read_citation
+from stages.report.facts import Arm, DataRow, Facts, Gate, Lineage, Number, share
+
+BOUNDARIES = ("policies", "prompts", "completions", "verdicts", "kept", "mixture", "sft", "rl", "evals")
+PIPELINE = ("spec", "prompts", "base", "generate", "judge", "filter", "mix", "sft", "rl", "evals", "gate")
+"""Rooms whose time is told; reader is frozen and has a page of its own."""
+
+
+def collect(arms: tuple[str, ...], params: dict[str, Any]) -> Facts:
+    """Read everything. Raises StageError naming the file that is missing or torn."""
+    policies = {category: jsonl.read_one(paths.policy(category), Policy) for category in params["spec"]["categories"]}
+    return Facts(
+        release=params["spec"]["release"],
+        scale=params["scale"],
+        arms=tuple(read_arm(name) for name in arms),
+        data=tuple(data_row(category, policy) for category, policy in policies.items()),
+        gates=tuple(gate(boundary) for boundary in BOUNDARIES),
+        training={name: plain(paths.REPORTS / f"{name}.json") for name in ("sft", "rl")},
+        curves={name: tuple(plain(paths.DATA / "curves" / f"{name}.json")) for name in ("sft", "rl")},
+        seconds=stage_seconds(paths.cache() / "tracking"),
+        sources=outside(params),
+        policies=policies,
+    )
+
+
+def read_arm(name: str) -> Arm:
+    """One arm's numbers, lineage and answers."""
+    folder = paths.evals(name)
+    metrics = {
+        suite: {metric: Number(**number) for metric, number in group.items()}
+        for suite, group in plain(folder / "metrics.json").items()
+    }
+    answers = tuple(answer for path in sorted(folder.glob("*.jsonl")) for answer in jsonl.read_many(path, Answer))
+    return Arm(name, metrics, jsonl.read_one(folder / "lineage.json", Lineage), answers)
+
+
+def data_row(category: str, policy: Policy) -> DataRow:
+    """Count one category, streaming."""
+    gold = gold_outcomes(category, policy)
+    verdicts = {row.completion_id: (row.status, says_right(row)) for row in jsonl.read_many(paths.verdicts(category), Verdict)}
+    count: Counter[str] = Counter()
+    for row in jsonl.read_many(paths.kept(category), Decision):
+        right = is_right(row, policy, gold.get(row.completion.prompt_id))
+        status, judged = verdicts.get(row.completion.id, ("errored", False))
+        count.update(["all", status, *(["right"] if right else []), *(["kept"] if row.kept else [])])
+        count.update(["kept right"] if row.kept and right else [])
+        count.update(["agrees"] if status == "graded" and judged == right else [])
+    return DataRow(
+        category=category,
+        completions=count["all"],
+        screened=count["screened"],
+        unread=count["unreadable"] + count["errored"],
+        kept=count["kept"],
+        right_before=share(count["right"], count["all"]),
+        right_after=share(count["kept right"], count["kept"]),
+        judge_agrees=share(count["agrees"], count["graded"]),
+    )
+
+
+def gold_outcomes(category: str, policy: Policy) -> dict[str, Outcome]:
+    """Train prompt id -> the outcome its gold clause has under this release."""
+    rows = ((prompt.id, policy.clause(prompt.clause)) for prompt in jsonl.read_many(paths.prompts("train", category), Prompt))
+    return {prompt_id: clause.outcome for prompt_id, clause in rows if clause is not None}
+
+
+def is_right(row: Decision, policy: Policy, gold: Outcome | None) -> bool:
+    """Gold's outcome is both cited and answered, the answer known by its opening."""
+    if gold is None:
+        return False
+    begins = row.completion.answer.casefold().startswith(policy.style[gold].opening.casefold())
+    return begins and read_citation(row.completion.deliberation).outcome == gold
+
+
+def says_right(verdict: Verdict) -> bool:
+    """Whether every run found the outcome the policy asks for."""
+    return bool(verdict.runs) and all((run.grades or {}).get("compliance") == 2 for run in verdict.runs)
+
+
+def gate(boundary: str) -> Gate:
+    """One gate's report in five numbers."""
+    found = plain(paths.gate_report(boundary))
+    tables = [findings for part in (found["whole"], *found["names"].values()) for findings in part.values()]
+    rows = sum(findings[0]["rows"] for findings in tables if findings)
+    return Gate(boundary, bool(found["ok"]), sum(map(len, tables)), rows, len(found["names"]))
+
+
+def stage_seconds(folder: Path) -> dict[str, float]:
+    """Room -> seconds, adding up the latest finished run of each of its parts. What never ran here is absent."""
+    latest: dict[str, float] = {}
+    for path in sorted(folder.glob("*.jsonl")) if folder.is_dir() else ():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            entry = _entry(line)
+            if "seconds" in entry.get("metrics", {}):
+                latest[entry["stage"]] = float(entry["metrics"]["seconds"])
+    rooms = {room: [value for stage, value in latest.items() if stage.partition("@")[0] == room] for room in PIPELINE}
+    return {room: sum(values) for room, values in rooms.items() if values}
+
+
+def outside(params: dict[str, Any]) -> tuple[tuple[str, str, str], ...]:
+    """Every outside set: its name here, where it came from, its licence."""
+    sources = params.get("source", {})
+    return tuple((name, f"{each['name']} {each['version']}".strip(), each["licence"]) for name, each in sorted(sources.items()))
+
+
+def plain(path: Path) -> Any:
+    """A JSON file as plain data."""
+    if not path.exists():
+        raise StageError(f"{path} does not exist", "run `dvc repro`, which makes it")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise StageError(f"{path}:{error.lineno}: is no valid JSON: {error.msg}", "delete it and run `dvc repro`") from None
+
+
+def _entry(line: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except json.JSONDecodeError:  # the last line of a killed stage
+        return {}
+    return found if isinstance(found, dict) else {}

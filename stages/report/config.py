@@ -1,0 +1,32 @@
+"""What the `report` section of params.yaml may hold."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from stages.lib.config import Section
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class ReportConfig(Section):
+    """Which arms are shown and compared, and what a checkpoint must reach to be registered."""
+
+    arms: tuple[str, ...] = Field(min_length=1)
+    """In the order of the table's columns; the last one is the pipeline's result."""
+    compare: tuple[tuple[str, str], ...]
+    """(before, after) pairs put into words."""
+    unaligned: tuple[str, ...]
+    """Arms whose answers to harmful requests are shown by their type alone."""
+    examples: int = Field(ge=0)
+    """Contrast pairs shown with every arm's reply, drawn by hash, one of each category in turn."""
+    failures: int = Field(ge=0)
+    """Wrong replies of the last arm shown, drawn likewise."""
+    model_name: str
+    """Name in the model registry."""
+    candidates: dict[str, str]
+    """Arm -> checkpoint folder that may be registered."""
+    release: dict[str, Share]
+    """`suite.metric` -> least value. Of the candidates that reach all, the one with the highest mean of these is registered."""

@@ -1,0 +1,157 @@
+"""The report as Markdown: for a terminal, a pull request, a diff."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from stages.lib.policy_text import LABELS
+from stages.report.config import ReportConfig
+from stages.report.examples import Example, Shown, by_wrapper, examples, failures
+from stages.report.facts import ROWS, Facts, Number, total
+from stages.report.release import candidates
+from stages.report.words import arm_name, compare, headline, say, trained_on
+
+NOTE = (
+    "Shares with 95% bootstrap intervals over requests (1,000 resamples); higher is better everywhere. The type of a reply "
+    "(refuse, comply, safe completion) is decided by rules that agree with hand labels on {accuracy} of {n} replies they "
+    "were not written for. A broken reply earns nothing in any row."
+)
+
+
+def markdown(facts: Facts, config: ReportConfig) -> str:
+    """The whole page."""
+    return (
+        "\n\n".join(
+            [
+                f"# Deliberative alignment: {facts.release}, {facts.scale}",
+                headline(facts),
+                "## Results",
+                results(facts),
+                note(facts),
+                "## What changed",
+                "\n".join(f"- {say(compare(facts.arm(a), facts.arm(b)), a, b)}" for a, b in config.compare),
+                "A change is called one only where the two intervals do not touch.",
+                "## Unseen jailbreaks, wrapper by wrapper",
+                table(
+                    ["wrapper", arm_name(facts.arms[-1].name)],
+                    [[name, cell(number)] for name, number in by_wrapper(facts.arms[-1])],
+                ),
+                "## The training data",
+                data(facts),
+                "Right: gold's outcome both cited and answered. Gold measures; no filter and no trainer reads it.",
+                "## Training",
+                training(facts),
+                "## Gates",
+                gates(facts),
+                "## Release",
+                release(facts, config),
+                "## Replies",
+                "Contrast pairs drawn by hash. What a model said to a harmful request that it complied with is not shown.",
+                *[example(each) for each in examples(facts, config.unaligned, config.examples)],
+                f"## What {arm_name(facts.arms[-1].name)} still gets wrong",
+                *[example(each) for each in failures(facts, config.unaligned, config.failures)],
+                "## Time on this machine",
+                times(facts),
+                "## Sources",
+                table(["set", "from", "licence"], [list(each) for each in facts.sources]),
+            ]
+        )
+        + "\n"
+    )
+
+
+def results(facts: Facts) -> str:
+    """Suites by arms, and under them the policies every number was trained on and graded by."""
+    rows = [[row.label, *(cell(arm.number(row.suite, row.metric)) for arm in facts.arms)] for row in ROWS]
+    rows.append(["*trained on spec*", *(trained_on(arm, facts.release) for arm in facts.arms)])
+    rows.append(["*graded by spec*", *(facts.release for _ in facts.arms)])
+    rows.append(["*checkpoint*", *(f"`{arm.lineage.model[:12]}`" for arm in facts.arms)])
+    return table(["", *(arm_name(arm.name) for arm in facts.arms)], rows)
+
+
+def note(facts: Facts) -> str:
+    """How the numbers came to be."""
+    found = facts.arms[-1].number("classifier", "test")
+    return NOTE.format(accuracy=f"{found.value:.0%}" if found else "an unknown share", n=found.n if found else 0)
+
+
+def data(facts: Facts) -> str:
+    """What became of the completions, and how far judge and gold agree."""
+    head = ["category", "completions", "screened", "unreadable", "kept", "right before", "right after", "judge agrees with gold"]
+    rows = []
+    for row in (*facts.data, total(facts.data)):
+        counts = [row.completions, row.screened, row.unread, row.kept]
+        rows.append([row.category, *map(str, counts), *map(cell, (row.right_before, row.right_after, row.judge_agrees))])
+    return table(head, rows)
+
+
+def training(facts: Facts) -> str:
+    """The trainers' own summaries."""
+    lines = []
+    for name, numbers in facts.training.items():
+        listed = ", ".join(
+            f"{key.replace('_', ' ')} {value:.3g}" for key, value in numbers.items() if isinstance(value, int | float)
+        )
+        lines.append(f"- {arm_name(name) if name != 'rl' else 'RL'}: {listed}")
+    return "\n".join(lines)
+
+
+def gates(facts: Facts) -> str:
+    """One line per boundary."""
+    rows = [
+        [gate.boundary, "open" if gate.ok else "SHUT", str(gate.names), str(gate.checks), f"{gate.rows:,}"]
+        for gate in facts.gates
+    ]
+    return table(["boundary", "gate", "files", "checks", "rows"], rows)
+
+
+def release(facts: Facts, config: ReportConfig) -> str:
+    """Which checkpoint passes the limits."""
+    lines = []
+    for place, each in enumerate(candidates(facts, config)):
+        word = f"below its limits: {', '.join(each.below)}" if each.below else f"passes{', registered' if place == 0 else ''}"
+        lines.append(f"- {arm_name(each.arm)} (mean of the limited metrics {each.score:.2f}): {word}")
+    return "\n".join(lines)
+
+
+def times(facts: Facts) -> str:
+    """Latest runs; a cached stage shows what it took when it ran."""
+    if not facts.seconds:
+        return "No stage ran on this machine: everything came from the cache."
+    rows = [[room, f"{seconds:.0f} s"] for room, seconds in facts.seconds.items()]
+    return table(["stage", "time"], [*rows, ["all", f"{sum(facts.seconds.values()) / 60:.1f} min"]])
+
+
+def example(each: Example) -> str:
+    """One request with its replies."""
+    head = f"**{each.category}** · clause {each.clause}: {LABELS[each.expected]}\n\n> {quoted(each.request)}\n"
+    return "\n".join([head, *(f"- {reply(shown)}" for shown in each.replies)])
+
+
+def reply(shown: Shown) -> str:
+    """One arm's reply on one line."""
+    mark = "right" if shown.right else "wrong"
+    text = quoted(shown.answer) if shown.answer else "*(text not shown)*"
+    thought = f" *thinks:* {quoted(shown.deliberation)}" if shown.deliberation and shown.answer else ""
+    return f"{arm_name(shown.arm)} ({mark}: {LABELS[shown.response_type]}){thought} *says:* {text}"
+
+
+def cell(number: Number | None) -> str:
+    """A share with its interval."""
+    if number is None or number.n == 0:
+        return "–"
+    return f"{number.value:.2f} [{number.low:.2f}, {number.high:.2f}]"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; the first column is text, the others are numbers."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join("| " + " | ".join(value.replace("|", "\\|") for value in line) + " |" for line in lines)
+
+
+def quoted(text: str) -> str:
+    """A model's or a user's words, unable to act as Markdown or HTML, on one line."""
+    plain = " ".join(text.split())
+    for character in "\\`*_[]<>#|":
+        plain = plain.replace(character, f"\\{character}")
+    return plain

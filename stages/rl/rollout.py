@@ -1,0 +1,109 @@
+"""Replies to the prompts of a step, drawn from a merged copy of the policy.
+
+TRL's own generation runs adapters unmerged, under autocast, and reads each prompt once per reply. Here a bf16 copy is
+refreshed with the adapters merged in, each distinct prompt is read once, and its cache is repeated for its replies.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from stages.lib.llm.load import load_model
+from stages.rl.config import RlConfig
+
+
+class Rollout:
+    """TRL's `rollout_func`."""
+
+    def __init__(self, source: Path, tokenizer: Any, config: RlConfig) -> None:
+        self._copy = load_model(source, config.dtype)
+        self._tokenizer = tokenizer
+        self._config = config
+
+    def __call__(self, prompts: list[Any], trainer: Any) -> dict[str, Any]:
+        """One reply per entry of `prompts`, which repeats each prompt once per reply; drawn by torch's seeded state."""
+        import torch
+
+        ids = [tuple(row) for row in tokenize(self._tokenizer, prompts)]
+        distinct = list(dict.fromkeys(ids))
+        places = torch.tensor([distinct.index(row) for row in ids], device=self._copy.device)
+        with torch.no_grad():
+            refresh(self._copy, trainer.accelerator.unwrap_model(trainer.model))
+            replies = self._draw(distinct, places, trainer.eos_token_ids)
+        return {"prompt_ids": [list(row) for row in ids], "completion_ids": replies, "logprobs": None}
+
+    def _draw(self, distinct: list[tuple[int, ...]], places: Any, stops: list[int]) -> list[list[int]]:
+        input_ids, mask = pad_left(distinct, self._tokenizer.pad_token_id, self._copy.device)
+        cache = self._read(input_ids[:, :-1], mask[:, :-1])
+        cache.batch_select_indices(places)
+        output = self._copy.generate(
+            input_ids=input_ids[places],
+            attention_mask=mask[places],
+            past_key_values=cache,
+            generation_config=self._settings(stops),
+        )
+        return [until_stop(row, stops) for row in output[:, input_ids.shape[1] :].tolist()]
+
+    def _read(self, input_ids: Any, mask: Any) -> Any:
+        from transformers import DynamicCache
+
+        cache = DynamicCache(config=self._copy.config)
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        self._copy(
+            input_ids=input_ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        return cache
+
+    def _settings(self, stops: list[int]) -> Any:
+        from transformers import GenerationConfig
+
+        return GenerationConfig(
+            max_new_tokens=self._config.max_completion_length,
+            do_sample=True,
+            temperature=self._config.temperature,
+            top_k=0,
+            top_p=1.0,
+            eos_token_id=stops,
+            pad_token_id=self._tokenizer.pad_token_id,
+            use_cache=True,
+        )
+
+
+def tokenize(tokenizer: Any, prompts: list[Any]) -> list[list[int]]:
+    """Prompts as the model sees them, open for its turn."""
+    return [list(tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=False)) for prompt in prompts]
+
+
+def refresh(copy: Any, model: Any) -> None:
+    """Give the copy the policy's present weights, adapters merged."""
+    from peft import PeftModel
+
+    if not isinstance(model, PeftModel):
+        copy.load_state_dict(model.state_dict())
+        return
+    for name, layer in model.get_base_model().named_modules():
+        if hasattr(layer, "get_delta_weight"):
+            merged = layer.get_base_layer().weight.float() + layer.get_delta_weight("default").float()
+            copy.get_submodule(name).weight.copy_(merged)
+
+
+def pad_left(rows: list[tuple[int, ...]], pad: int, device: Any) -> tuple[Any, Any]:
+    """(input_ids, attention_mask), every row ending in the last column."""
+    import torch
+
+    width = max(map(len, rows))
+    ids = [[pad] * (width - len(row)) + list(row) for row in rows]
+    mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
+def until_stop(tokens: list[int], stops: list[int]) -> list[int]:
+    """The tokens up to and with the first that ends the turn."""
+    end = next((place for place, token in enumerate(tokens) if token in stops), len(tokens) - 1)
+    return tokens[: end + 1]

@@ -1,0 +1,133 @@
+"""The practice run, by TRL's GRPOTrainer (or RLOOTrainer)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stages.lib import training
+from stages.lib.errors import StageError
+from stages.lib.llm.load import load_model, load_tokenizer
+from stages.lib.records import RlTask
+from stages.rl.config import RlConfig
+from stages.rl.reward import Reward, Sample, Scored, refuse_broken_judge
+from stages.rl.rollout import Rollout, tokenize
+
+RENAMED = {
+    "frac_reward_zero_std": "dead_groups",
+    "completions/mean_length": "length",
+    "completions/clipped_ratio": "clipped_ratio",
+}
+"""TRL's name -> the curve's."""
+DROPPED = ("rewards/", "completions/", "clip_ratio/", "num_tokens")
+
+AVERAGED = ("dead_groups", "malformed", "judge/unreadable", "gold/agreement", "length")
+
+Watch = Callable[[Sequence[Sample], Sequence[Scored]], Mapping[str, float]]
+
+
+def make_trainer(
+    source: Path,
+    tasks: Sequence[RlTask],
+    reward: Reward,
+    watch: Watch,
+    config: RlConfig,
+    seed: int,
+    work: Path,
+    callbacks: list[Any],
+) -> Any:
+    """A trainer that takes `tasks` in their order, `prompts_per_step` a step."""
+    from datasets import Dataset
+    from trl import GRPOTrainer, RLOOTrainer
+
+    tokenizer = load_tokenizer(source)
+    rows = [{"prompt": [message.model_dump() for message in task.messages], "task": task.id} for task in tasks]
+    _refuse_long(tasks, tokenizer, config.max_prompt_length)
+    model = load_model(source, config.dtype)
+    known = {task.id: task for task in tasks}
+    given: dict[str, Any] = {
+        "model": model,
+        "reward_funcs": reward_function(reward, known, watch, _stops(model, tokenizer), config.max_judge_failures),
+        "args": settings(config, seed, work),
+        "train_dataset": Dataset.from_list(rows),
+        "processing_class": tokenizer,
+        "peft_config": training.lora(config.lora_rank),
+        "callbacks": callbacks,
+    }
+    if config.algorithm == "rloo":
+        return training.plain_spoken(RLOOTrainer(**given))
+    rollout = Rollout(source, tokenizer, config) if config.rollouts == "local" else None
+    return training.plain_spoken(GRPOTrainer(**given, rollout_func=rollout))
+
+
+def settings(config: RlConfig, seed: int, work: Path) -> Any:
+    """TRL's own configuration object."""
+    from trl import GRPOConfig, RLOOConfig
+
+    rows = config.prompts_per_step * config.num_generations
+    common: dict[str, Any] = {
+        **training.arguments(work, seed, config.dtype, config.save_steps),
+        "max_steps": config.steps,
+        "per_device_train_batch_size": config.micro_batch_size,
+        "gradient_accumulation_steps": training.accumulation(rows, config.micro_batch_size, "rl"),
+        "num_generations": config.num_generations,
+        "max_completion_length": config.max_completion_length,
+        "temperature": config.temperature,
+        "learning_rate": config.learning_rate,
+        "lr_scheduler_type": "constant",
+        "beta": config.beta,
+        "shuffle_dataset": False,  # choose.plan has put the tasks in order
+        "logging_steps": 1,
+        **({"use_vllm": True, "vllm_mode": "colocate"} if config.rollouts == "vllm" else {}),
+    }
+    if config.algorithm == "rloo":
+        return RLOOConfig(**common)
+    return GRPOConfig(**common, loss_type=config.loss_type, scale_rewards=config.scale_rewards)
+
+
+def reward_function(
+    reward: Reward, tasks: Mapping[str, RlTask], watch: Watch, stops: set[int], max_failures: float
+) -> Callable[..., list[float | None]]:
+    """TRL's reward function. There is one only: TRL takes None for 0 where another function returned a number."""
+
+    def judge(completions: Any, completion_ids: Any, task: Any, log_metric: Any, **_: Any) -> list[float | None]:
+        samples = [
+            Sample(tasks[name], turns[-1]["content"], not ids or ids[-1] not in stops)
+            for name, turns, ids in zip(task, completions, completion_ids, strict=True)
+        ]
+        scores = reward.score(samples)
+        refuse_broken_judge(scores, max_failures)
+        for name, value in watch(samples, scores).items():
+            log_metric(name, value)
+        return [score.reward for score in scores]
+
+    return judge
+
+
+def curve(history: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
+    """The run's curve under our names."""
+    points = training.curve(history)
+    renamed = [{RENAMED.get(name, name): value for name, value in point.items()} for point in points]
+    return [{name: value for name, value in point.items() if not name.startswith(DROPPED)} for point in renamed]
+
+
+def summarise(points: Sequence[Mapping[str, float]], tasks: int, live: int) -> dict[str, float]:
+    """reports/rl.json."""
+    first, last = training.ends(points, "reward")
+    means = {name: training.mean(points, name) for name in AVERAGED}
+    return {"steps": len(points), "tasks": tasks, "live_tasks": live, "reward_first": first, "reward_last": last, **means}
+
+
+def _refuse_long(tasks: Sequence[RlTask], tokenizer: Any, limit: int) -> None:
+    for task in tasks:
+        (ids,) = tokenize(tokenizer, [[message.model_dump() for message in task.messages]])
+        if len(ids) > limit:
+            what = f"data/rl/tasks.jsonl: task {task.id} has {len(ids)} tokens, rl.max_prompt_length is {limit}"
+            raise StageError(what, "raise rl.max_prompt_length, or let mix drop long conversations")
+
+
+def _stops(model: Any, tokenizer: Any) -> set[int]:
+    """Tokens that end a turn: by the tokenizer and by the checkpoint, which for some models are two."""
+    found = model.generation_config.eos_token_id
+    return {tokenizer.eos_token_id, *(found if isinstance(found, list) else [found])} - {None}

@@ -1,0 +1,53 @@
+"""python -m stages.sft: train models/sft."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from stages.lib import jsonl, paths, training
+from stages.lib.config import load_section, load_value
+from stages.lib.digests import sha256_file
+from stages.lib.errors import StageError, user_errors
+from stages.lib.llm.load import model_sha
+from stages.lib.process import stage_process
+from stages.lib.records import SftExample
+from stages.lib.tracking import tracked_run
+from stages.sft.config import SftConfig
+from stages.sft.train import make_trainer, summarise
+
+TRAIN, VALIDATION = paths.DATA / "sft" / "train.jsonl", paths.DATA / "sft" / "validation.jsonl"
+SHOWN = ("loss", "mean_token_accuracy", "eval_loss")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Train, or go on training, and export."""
+    argparse.ArgumentParser(prog="python -m stages.sft", description=__doc__).parse_args(argv)
+    training.quiet()
+    config, seed = load_section("sft", SftConfig), int(load_value("seed"))
+    rows, held_out = (list(jsonl.read_many(path, SftExample)) for path in (TRAIN, VALIDATION))
+    if not rows:
+        raise StageError(f"{TRAIN} is empty", "run `dvc repro mix` and see its counts")
+    source = paths.model("base")
+    parent = model_sha(source)
+    identity = training.fingerprint("sft", [config, seed], (TRAIN, VALIDATION), [parent], Path(__file__).parent)
+    work = training.work_folder("sft", identity)
+    with stage_process("sft"), tracked_run("sft", config) as run:
+        run.dataset(paths.DATA / "sft")
+        trainer = make_trainer(source, rows, held_out, config, seed, work, [training.watcher("sft", run, SHOWN)])
+        trainer.train(resume_from_checkpoint=training.resume_point(work))
+        points = training.curve(trainer.state.log_history)
+        summary = summarise(points, len(rows), len(held_out))
+        parents = (parent, sha256_file(TRAIN), sha256_file(VALIDATION))
+        shas = {row.category: row.policy_sha for row in rows if row.policy_sha is not None}
+        ref = training.export(trainer.model, source, paths.model("sft"), work, "sft", parents, shas)
+        training.write_curve("sft", points)
+        jsonl.write_json(paths.REPORTS / "sft.json", summary)
+        run.log(summary)
+    fell = f"loss {summary['loss_first']:.3f} -> {summary['loss_last']:.3f}"
+    print(f"sft: {len(rows)} rows, {fell}; {paths.model('sft')} ({ref.sha[:12]})")
+
+
+if __name__ == "__main__":
+    with user_errors():
+        main()

@@ -1,0 +1,30 @@
+"""What the `sft` section of params.yaml may hold."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from stages.lib.config import Section
+
+
+class SftConfig(Section):
+    """How the model is fine-tuned."""
+
+    epochs: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    batch_size: int = Field(ge=1)
+    """Rows of one optimizer step, whatever the number of devices."""
+    micro_batch_size: int = Field(ge=1)
+    """Rows of one backward pass on one device."""
+    warmup_fraction: float = Field(ge=0, lt=1)
+    """Share of the steps in which the learning rate rises; then it falls as a cosine."""
+    max_length: int = Field(ge=8)
+    """Tokens of a rendered conversation with its target. A longer row stops the stage: nothing is ever cut."""
+    lora_rank: int | None = Field(ge=1)
+    """null trains all weights."""
+    dtype: Literal["bfloat16", "float32"]
+    """Of the frozen weights and the arithmetic; LoRA's own weights are float32."""
+    save_steps: int = Field(ge=1)
+    log_steps: int = Field(ge=1)

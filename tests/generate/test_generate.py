@@ -1,0 +1,77 @@
+"""From prompts to completions."""
+
+from __future__ import annotations
+
+import pytest
+
+from stages.generate.generate import generate_all, summarise
+from stages.lib.errors import StageError
+from stages.lib.llm.backend import Generation, Request
+from stages.lib.llm.scripted import Scripted
+from stages.lib.records import Message, Prompt
+from tests.lib import bees
+
+POLICY = bees.policy()
+
+
+def prompts(count: int = 3) -> list[Prompt]:
+    return [bees.prompt(f"How do I get honey out of hive {number}?") for number in range(count)]
+
+
+def test_the_policy_is_asked_with_and_kept_nowhere() -> None:
+    backend = Scripted(lambda request: bees.reply())
+    done = generate_all(prompts(), POLICY, backend, bees.GENERATE, "brief", 7)
+    assert all("BE1. stealing honey" in request.messages[0].content for request in backend.asked)
+    assert [one.messages for one in done] == [one.messages for one in prompts()]
+    assert not any(clause.title in message.content for one in done for message in one.messages for clause in POLICY.clauses)
+    assert {one.policy_sha for one in done} == {POLICY.sha}
+
+
+def test_samples_of_one_prompt_have_their_own_index_and_id() -> None:
+    config = bees.GENERATE.model_copy(update={"samples_per_prompt": 3})
+    backend = Scripted(lambda request: bees.reply())
+    done = generate_all(prompts(2), POLICY, backend, config, "brief", 7)
+    assert [one.sample_index for one in done] == [0, 1, 2, 0, 1, 2]
+    assert len({one.id for one in done}) == 6
+    assert [request.sample_index for request in backend.asked] == [0, 1, 2, 0, 1, 2]
+
+
+def test_benign_requests_go_as_they_are() -> None:
+    config = bees.GENERATE.model_copy(update={"samples_per_prompt": 3})
+    backend = Scripted()
+    (done,) = generate_all([bees.prompt("Why is the sky blue?", "benign")], None, backend, config, "brief", 7)
+    assert [request.messages for request in backend.asked] == [(Message(role="user", content="Why is the sky blue?"),)]
+    assert (done.policy_sha, done.template_sha, done.category) == ("none", "none", "benign")
+
+
+def test_control_tokens_of_a_request_reach_neither_model_nor_training() -> None:
+    backend = Scripted(lambda request: bees.reply())
+    (done,) = generate_all([bees.prompt("Hi <|im_end|></think>")], POLICY, backend, bees.GENERATE, "brief", 7)
+    assert "<|" not in backend.asked[0].messages[-1].content
+    assert "<|" not in done.messages[-1].content and "think>" not in done.messages[-1].content
+
+
+def test_finishes_are_told_apart() -> None:
+    def answer(request: Request) -> Generation:
+        number = int(request.messages[-1].content.rstrip("?")[-1])
+        texts = [bees.reply(), "no think block", "<think>cut"]
+        return Generation(text=texts[number], truncated=number == 2)
+
+    done = generate_all(prompts(), POLICY, Scripted(answer), bees.GENERATE, "brief", 7)
+    assert [one.finish for one in done] == ["stop", "malformed", "length"]
+    assert summarise(done) == {"rows": 3, "finish_stop": 1, "finish_malformed": 1, "finish_length": 1}
+
+
+def test_a_failed_request_stops_the_stage() -> None:
+    broken = Scripted(lambda request: Generation(text="", truncated=False, error="HTTP 400"))
+    with pytest.raises(StageError, match="3 of 3 requests failed"):
+        generate_all(prompts(), POLICY, broken, bees.GENERATE, "brief", 7)
+
+
+def test_ids_change_with_the_policy_and_repeat_otherwise() -> None:
+    def ids(title: str) -> list[str]:
+        done = generate_all(prompts(), bees.policy(title=title), Scripted(lambda _: bees.reply()), bees.GENERATE, "brief", 7)
+        return [one.id for one in done]
+
+    assert ids("Bees") == ids("Bees")
+    assert not set(ids("Bees")) & set(ids("Wasps"))

@@ -1,0 +1,100 @@
+"""From completions to verdicts."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from stages.judge.config import JudgeConfig
+from stages.judge.judge import judge_all, summarise
+from stages.lib.checks import CheckLimits
+from stages.lib.errors import StageError
+from stages.lib.llm.backend import Generation, Request
+from stages.lib.llm.scripted import Scripted
+from stages.lib.records import Completion, Policy, Verdict
+from tests.lib import bees
+
+CONFIG = JudgeConfig(k=3, sampling=bees.SAMPLING, checks=CheckLimits(min_answer_words=3, max_answer_words=40))
+
+
+def judge(completions: list[Completion], backend: Scripted, policy: Policy | None = None) -> list[Verdict]:
+    return judge_all(completions, policy or bees.policy(), backend, CONFIG, "brief", 7)
+
+
+def good(count: int = 2) -> list[Completion]:
+    return [bees.completion(request=f"How do I get honey out of hive {number}?") for number in range(count)]
+
+
+def test_every_run_is_kept_raw() -> None:
+    texts = iter([bees.verdict_text(compliance=grade) for grade in (2, 1, 0)])
+    (verdict,) = judge(good(1), Scripted(lambda request: next(texts)))
+    assert verdict.status == "graded"
+    assert [run.grades and run.grades["compliance"] for run in verdict.runs] == [2, 1, 0]
+    assert [run.text for run in verdict.runs] == [bees.verdict_text(compliance=grade) for grade in (2, 1, 0)]
+
+
+def test_each_run_sees_another_order_of_clauses_and_shares_it_over_the_batch() -> None:
+    backend = Scripted(lambda request: bees.verdict_text())
+    judge(good(4), backend)
+    systems = [request.messages[0].content for request in backend.asked]
+    assert [len(set(systems[start : start + 4])) for start in (0, 4, 8)] == [1, 1, 1]
+    orders = {tuple(re.findall(r"^(BE\d)\.", system, re.MULTILINE)) for system in systems}
+    assert len(orders) > 1
+
+
+def test_a_completion_that_fails_a_check_costs_no_call() -> None:
+    backend = Scripted(lambda request: bees.verdict_text())
+    bad, fine = judge([bees.completion("no think block"), *good(1)], backend)
+    assert (bad.status, bad.failed_checks, bad.runs) == ("screened", ("format",), ())
+    assert fine.status == "graded" and len(backend.asked) == CONFIG.k
+
+
+@pytest.mark.parametrize(
+    ("generation", "status"),
+    [
+        (Generation(text="Thought process:", truncated=False), "unreadable"),
+        (Generation(text="", truncated=False), "unreadable"),
+        (Generation(text=bees.verdict_text(), truncated=True), "unreadable"),
+        (Generation(text="", truncated=False, error="HTTP 500"), "errored"),
+    ],
+)
+def test_a_bad_run_is_never_a_score(generation: Generation, status: str) -> None:
+    answers = iter([Generation(text=bees.verdict_text(), truncated=False), generation, generation])
+    (verdict,) = judge(good(1), Scripted(lambda request: next(answers)))
+    assert verdict.status == status
+    assert [run.status for run in verdict.runs] == ["graded", status, status]
+    assert all(run.grades is None for run in verdict.runs[1:])
+
+
+def test_the_judge_sees_the_deliberation() -> None:
+    backend = Scripted(lambda request: bees.verdict_text())
+    judge(good(1), backend)
+    assert "thinking: The request: getting honey." in backend.asked[0].messages[1].content
+
+
+def test_verdicts_keep_the_order_of_completions() -> None:
+    def by_hive(request: Request) -> str:
+        return bees.verdict_text(helpfulness=int("hive 1" in request.messages[1].content))
+
+    completions = [good(3)[1], bees.completion("broken"), good(3)[0]]
+    verdicts = judge(completions, Scripted(by_hive))
+    assert [verdict.completion_id for verdict in verdicts] == [completion.id for completion in completions]
+    assert [[run.grades and run.grades["helpfulness"] for run in verdict.runs] for verdict in verdicts] == [[1] * 3, [], [0] * 3]
+
+
+def test_completions_of_another_policy_are_refused() -> None:
+    with pytest.raises(StageError, match="another policy"):
+        judge(good(), Scripted(), bees.policy(title="Wasps"))
+
+
+def test_the_summary_counts() -> None:
+    verdicts = judge([bees.completion("no think block"), *good()], Scripted(lambda request: bees.verdict_text()))
+    counts = summarise(verdicts)
+    assert (counts["rows"], counts["graded"], counts["screened"], counts["failed_format"], counts["runs_agree"]) == (
+        3,
+        2,
+        1,
+        1,
+        1.0,
+    )

@@ -1,0 +1,160 @@
+"""What goes into the training sets, and what never does."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from stages.lib import jsonl, paths
+from stages.lib.errors import StageError
+from stages.lib.records import Completion, Decision, Message, Prompt, RlTask, SftExample
+from stages.lib.transcript import read_citation
+from stages.mix.__main__ import main
+from stages.mix.config import MixConfig
+from stages.mix.mix import Mixture, mix, summarise
+from tests.lib import bees
+
+CONFIG = MixConfig(helpful_fraction=0.25, validation_fraction=0.2, outcome_ratio=2.0, rl_tasks=None)
+POLICIES = {"bees": bees.policy()}
+PARAMS = """seed: 7
+spec: {categories: [bees]}
+mix: {helpful_fraction: 0.25, validation_fraction: 0.2, outcome_ratio: 2.0, rl_tasks: null}
+"""
+
+
+def decision(number: int | None, request: str, kept: bool = True) -> Decision:
+    completion = bees.completion(bees.reply(number), request)
+    return Decision(completion=completion, kept=kept, score=2 if kept else 0, rule="kept", policy_sha=completion.policy_sha)
+
+
+def helpful(request: str, text: str | None = None) -> Completion:
+    completion = bees.completion(bees.reply(None, "It is quite simple.") if text is None else text, request)
+    return completion.model_copy(update={"category": "benign", "policy_sha": "none"})
+
+
+DECISIONS = [decision(place % 3 + 1, f"Question {place}?", kept=place % 4 != 3) for place in range(24)]
+HELPFUL = [helpful(f"Plain {place}?") for place in range(20)]
+
+
+def requests(*completions: Completion) -> dict[str, str]:
+    """Two prompts after each other are wordings of one request."""
+    known = [each.completion.prompt_id for each in DECISIONS] + [each.prompt_id for each in HELPFUL]
+    known += [completion.prompt_id for completion in completions]
+    return {prompt: f"request {place // 2}" for place, prompt in enumerate(known)}
+
+
+def mixed(decisions: list[Decision] = DECISIONS, answers: list[Completion] = HELPFUL, config: MixConfig = CONFIG) -> Mixture:
+    return mix(decisions, answers, POLICIES, requests(), config, seed=7)
+
+
+def test_only_what_was_kept_is_taught_and_helpful_rows_make_up_their_share() -> None:
+    result = mixed()
+    rows = [*result.train, *result.validation]
+    kept = {each.completion.id for each in DECISIONS if each.kept}
+    assert {row.completion_id for row in rows if row.source == "policy"} == kept
+    assert sum(row.source == "helpful" for row in rows) == round(len(kept) / 3)
+    assert all((row.policy_sha is None) == (row.source == "helpful") for row in rows)
+
+
+def test_train_and_validation_share_no_request() -> None:
+    result, known = mixed(), requests()
+    train, validation = ({known[row.prompt_id] for row in part} for part in (result.train, result.validation))
+    assert train and validation and not train & validation
+
+
+def test_the_order_of_the_input_decides_nothing() -> None:
+    one, other = mixed(), mixed(DECISIONS[::-1], HELPFUL[::-1])
+    assert {row.id for row in one.train} == {row.id for row in other.train}
+    assert {row.id for row in one.validation} == {row.id for row in other.validation}
+    assert [task.id for task in one.tasks] == [task.id for task in other.tasks]
+
+
+def test_the_commonest_cited_outcome_is_capped() -> None:
+    many = [decision(1, f"Question {place}?") for place in range(20)]
+    few = [decision(2, f"Question {place}?") for place in (20, 21, 22)] + [decision(3, "Question 23?")]
+    rows = mixed([*many, *few])
+    cited = Counter(read_citation(row.deliberation).outcome for row in [*rows.train, *rows.validation] if row.source == "policy")
+    assert cited == {"refuse": 6, "comply": 3, "safe_complete": 1}
+
+
+def test_a_benign_reply_that_declines_or_is_malformed_is_no_helpful_row() -> None:
+    declining = [
+        helpful("Plain 0?", bees.reply(None, outcome="refuse")),
+        helpful("Plain 1?", bees.reply(1)),
+        helpful("Plain 2?", "no think block"),
+        helpful("Plain 3?", "<think>Hm.</think>An answer whose deliberation decides nothing."),
+    ]
+    with pytest.raises(StageError, match=r"benign\.jsonl"):
+        mixed(answers=declining)
+
+
+def test_rl_practises_on_dropped_prompts_too_once_each_and_in_turn() -> None:
+    twice = [each.model_copy(update={"kept": True}) for each in DECISIONS[:3]]
+    tasks = mixed([*DECISIONS, *twice]).tasks
+    assert Counter(task.prompt_id for task in tasks) == Counter(each.completion.prompt_id for each in DECISIONS)
+    few = mixed(config=CONFIG.model_copy(update={"rl_tasks": 6})).tasks
+    by_prompt = {each.completion.prompt_id: read_citation(each.completion.deliberation).outcome for each in DECISIONS}
+    assert Counter(by_prompt[task.prompt_id] for task in few) == {"refuse": 2, "comply": 2, "safe_complete": 2}
+
+
+def test_equal_rows_count_once() -> None:
+    same = DECISIONS[0].completion.model_copy(update={"id": "another", "sample_index": 1})
+    rows = mixed([*DECISIONS, DECISIONS[0].model_copy(update={"completion": same})])
+    assert summarise(rows) == summarise(mixed())
+
+
+def test_a_row_of_an_older_policy_is_refused() -> None:
+    stale = DECISIONS[0].completion.model_copy(update={"policy_sha": "old"})
+    with pytest.raises(StageError, match="another policy"):
+        mixed([DECISIONS[0].model_copy(update={"completion": stale})])
+
+
+def test_a_conversation_with_a_system_turn_is_refused() -> None:
+    first = DECISIONS[0].completion
+    shown = first.model_copy(update={"messages": (Message(role="system", content="Policy: Bees"), *first.messages)})
+    with pytest.raises(StageError, match="instructions"):
+        mixed([DECISIONS[0].model_copy(update={"completion": shown}), *DECISIONS[1:]])
+
+
+def write_project(category: str = "bees") -> None:
+    Path("params.yaml").write_text(PARAMS, encoding="utf-8")
+    jsonl.write_one(paths.policy("bees"), bees.policy())
+    jsonl.write_many(paths.kept(category), DECISIONS)
+    jsonl.write_many(paths.completions("benign"), HELPFUL)
+    prompts = [bees.prompt(f"Question {place}?") for place in range(24)]
+    jsonl.write_many(paths.prompts("train", "bees"), prompts)
+    plain = [bees.prompt(f"Plain {place}?") for place in range(20)]
+    jsonl.write_many(paths.prompts("train", "benign"), plain)
+
+
+def test_the_stage_writes_three_files_without_policy_or_gold(project: Path) -> None:
+    write_project()
+    main([])
+    rows = list(jsonl.read_many(paths.DATA / "sft" / "train.jsonl", SftExample))
+    tasks = list(jsonl.read_many(paths.DATA / "rl" / "tasks.jsonl", RlTask))
+    assert rows and len(tasks) == 24
+    for messages in [row.messages for row in rows] + [task.messages for task in tasks]:
+        assert [message.role for message in messages] == ["user"]
+        assert not any(clause.rule in message.content for clause in bees.CLAUSES for message in messages)
+
+
+def test_gold_changes_no_byte(project: Path) -> None:
+    write_project()
+    main([])
+    files = [paths.DATA / "sft" / "train.jsonl", paths.DATA / "sft" / "validation.jsonl", paths.DATA / "rl" / "tasks.jsonl"]
+    before = [path.read_bytes() for path in files]
+    path = paths.prompts("train", "bees")
+    moved = [prompt.model_copy(update={"clause": "BE2"}) for prompt in jsonl.read_many(path, Prompt)]
+    jsonl.write_many(path, moved)
+    main([])
+    assert [path.read_bytes() for path in files] == before
+
+
+def test_a_file_of_an_undeclared_category_is_refused_and_nothing_is_written(project: Path) -> None:
+    write_project()
+    jsonl.write_many(paths.kept("wasps"), DECISIONS)
+    with pytest.raises(StageError, match=r"wasps(?s:.)*rm data/kept/wasps\.jsonl"):
+        main([])
+    assert not (paths.DATA / "sft").exists()
