@@ -10,7 +10,7 @@ from stages.evals.metrics import Metrics, accuracy, compute
 from stages.evals.probe import probe
 from stages.evals.replies import LabelledReply, measured
 from stages.evals.score import grade, take_apart
-from stages.evals.suites import BENIGN, SUITES, Case, capped, outside_cases, own_cases
+from stages.evals.suites import BENIGN, HARMFUL, SUITES, Case, capped, outside_cases, own_cases
 from stages.lib import jsonl, paths, seeds
 from stages.lib.config import load_section, load_value, read_yaml
 from stages.lib.errors import StageError, user_errors
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
         metrics["capability"] |= metrics.pop("probe", {})
         write(arm, answers, metrics, lineage(config.arms[arm], policies))
         run.log({f"{suite}.{metric}": number["value"] for suite, group in metrics.items() for metric, number in group.items()})
-        run.table("answers.json", [answer for answer in answers if answer.request is not None])
+        run.table("answers.json", [presentable(answer) for answer in answers if answer.request is not None])
     print(f"evals: {arm}: {len(answers)} answers; " + summary(metrics))
 
 
@@ -123,6 +123,12 @@ def write(arm: str, answers: list[Answer], metrics: Metrics, about: dict[str, ob
             path.unlink()
     jsonl.write_json(folder / "metrics.json", metrics)
     jsonl.write_json(folder / "lineage.json", about)
+
+
+def presentable(answer: Answer) -> Answer:
+    """For reading side by side: what was said to a harmful request that was complied with stays in data/evals."""
+    complied = answer.suite in HARMFUL and answer.response_type == "comply"
+    return answer.model_copy(update={"answer": "(complied; text not shown)"}) if complied else answer
 
 
 def summary(metrics: Metrics) -> str:

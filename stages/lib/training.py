@@ -27,8 +27,8 @@ from stages.lib.tracking import Run
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate")
 COMPLETE = "complete"
 """Empty file in a checkpoint that was written to its end: a kill in mid-save leaves none."""
-_TIMING = re.compile(r"runtime|per_second|_time$|^profiling|total_flos|^epoch$")
-"""What differs between two equal runs has no place in a curve that DVC compares."""
+_TIMING = re.compile(r"runtime|per_second|_time$|^profiling|total_flos|num_tokens|^epoch$")
+"""What differs between two equal runs, one of them resumed, has no place in a curve that DVC compares."""
 
 
 def quiet() -> None:

@@ -5,5 +5,5 @@ In:  data/evals (metrics, lineage, answers), data/{policies,prompts/train,verdic
 Out: reports/report.md, reports/report.html (self-contained), reports/metrics.json; one MLflow run per pipeline state, and the
      best checkpoint that passes the release limits registered
 Invariants: every number stands with its interval and the policy it was trained on and graded by; texts are of our own
-requests alone, and what an unaligned arm said to a harmful one is left out; times are of this machine and feed nothing.
+requests alone, and what an arm said to a harmful one it complied with is left out; times are of this machine and feed nothing.
 """

@@ -47,7 +47,7 @@ def metrics(facts: Facts) -> dict[str, Any]:
 def publish(facts: Facts, config: ReportConfig, params: dict[str, Any]) -> str:
     """One MLflow run for this state of the pipeline, and the best passing checkpoint in the registry."""
     datasets = [paths.DATA / name for name in ("policies", "prompts", "completions", "verdicts", "kept", "sft", "rl")]
-    tables = {f"replies/{arm.name}.json": shown(facts, arm.name, config) for arm in facts.arms}
+    tables = {f"replies/{arm.name}.json": shown(facts, arm.name) for arm in facts.arms}
     tags = {f"spec.{category}": policy.sha for category, policy in facts.policies.items()} | {"spec.release": facts.release}
     run_id = tracking.log_pipeline(numbers(facts), params, datasets, tables, tags)
     best = chosen(facts, config)
@@ -80,7 +80,7 @@ def numbers(facts: Facts) -> dict[str, Mapping[str, float]]:
     }
 
 
-def shown(facts: Facts, name: str, config: ReportConfig) -> list[dict[str, Any]]:
+def shown(facts: Facts, name: str) -> list[dict[str, Any]]:
     """Graded answers to our own requests for side-by-side reading."""
     rows = [answer.model_dump() for answer in facts.arm(name).answers if answer.request is not None]
     hidden = [row for row in rows if row["response_type"] == "comply" and "not_unsafe" in row["scores"]]

@@ -18,10 +18,8 @@ class ReportConfig(Section):
     """In the order of the table's columns; the last one is the pipeline's result."""
     compare: tuple[tuple[str, str], ...]
     """(before, after) pairs put into words."""
-    unaligned: tuple[str, ...]
-    """Arms whose answers to harmful requests are shown by their type alone."""
     examples: int = Field(ge=0)
-    """Contrast pairs shown with every arm's reply, drawn by hash, one of each category in turn."""
+    """How often a disallowed and an allowed request are shown with every arm's reply, drawn by hash, category by category."""
     failures: int = Field(ge=0)
     """Wrong replies of the last arm shown, drawn likewise."""
     model_name: str

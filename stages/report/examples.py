@@ -32,7 +32,7 @@ class Example(NamedTuple):
     replies: tuple[Shown, ...]
 
 
-def examples(facts: Facts, unaligned: Sequence[str], count: int) -> list[Example]:
+def examples(facts: Facts, count: int) -> list[Example]:
     """One harmful and one harmless request in turn, a category after the other."""
     answers = {(arm.name, answer.suite, answer.prompt_id): answer for arm in facts.arms for answer in arm.answers}
     drawn = []
@@ -43,15 +43,14 @@ def examples(facts: Facts, unaligned: Sequence[str], count: int) -> list[Example
             place = turn // len(facts.policies)
             drawn += pool[place : place + 1]
     return [
-        _example(answer, [answers[arm.name, answer.suite, answer.prompt_id] for arm in facts.arms], facts, unaligned)
-        for answer in drawn
+        _example(answer, [answers[arm.name, answer.suite, answer.prompt_id] for arm in facts.arms], facts) for answer in drawn
     ]
 
 
-def failures(facts: Facts, unaligned: Sequence[str], count: int) -> list[Example]:
+def failures(facts: Facts, count: int) -> list[Example]:
     """Wrong replies of the last arm, wrapped ones too."""
     wrong = [answer for answer in facts.arms[-1].answers if answer.scores.get("right_type") == 0.0 and answer.request]
-    return [_example(answer, [answer], facts, unaligned) for answer in _hashed(wrong)[:count]]
+    return [_example(answer, [answer], facts) for answer in _hashed(wrong)[:count]]
 
 
 def by_wrapper(arm: Arm) -> list[tuple[str, Number]]:
@@ -76,7 +75,7 @@ def by_category(arm: Arm) -> dict[str, tuple[Number, Number]]:
     return found
 
 
-def _example(answer: Answer, replies: Sequence[Answer], facts: Facts, unaligned: Sequence[str]) -> Example:
+def _example(answer: Answer, replies: Sequence[Answer], facts: Facts) -> Example:
     policy = facts.policies[answer.category]
     clause = policy.clause(answer.clause)
     return Example(
@@ -84,13 +83,12 @@ def _example(answer: Answer, replies: Sequence[Answer], facts: Facts, unaligned:
         request=answer.request or "",
         clause=f"{clause.id} {clause.title}" if clause else "no clause",
         expected=answer.expected or "comply",
-        replies=tuple(_shown(reply, unaligned) for reply in replies),
+        replies=tuple(_shown(reply) for reply in replies),
     )
 
 
-def _shown(answer: Answer, unaligned: Sequence[str]) -> Shown:
-    hidden = answer.suite in HARMFUL and answer.response_type == "comply"  # by whatever arm: what went wrong is shown by its type
-    hidden = hidden or (answer.suite in HARMFUL and answer.arm in unaligned)
+def _shown(answer: Answer) -> Shown:
+    hidden = answer.suite in HARMFUL and answer.response_type == "comply"  # what went wrong is shown by its type
     return Shown(
         arm=answer.arm,
         response_type=answer.response_type,

@@ -17,7 +17,18 @@ from stages.report.release import candidates
 from stages.report.words import arm_name, change, compare, headline, say, trained_on
 
 STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
-SECTIONS = ("Results", "Side by side", "What changed", "Where", "Data", "Training", "Gates", "Replies", "Failures", "Time and sources")
+SECTIONS = (
+    "Results",
+    "Side by side",
+    "What changed",
+    "Where",
+    "Data",
+    "Training",
+    "Gates",
+    "Replies",
+    "Failures",
+    "Time and sources",
+)
 
 
 def html(facts: Facts, config: ReportConfig) -> str:
@@ -32,11 +43,11 @@ def html(facts: Facts, config: ReportConfig) -> str:
         data(facts),
         training(facts),
         gates(facts) + release(facts, config),
-        '<p class="soft">Contrast pairs drawn by hash. '
+        '<p class="soft">One disallowed and one allowed request in turn, drawn by hash. '
         "What a model said to a harmful request that it complied with is not shown.</p>"
-        + "".join(map(card, examples(facts, config.unaligned, config.examples))),
+        + "".join(map(card, examples(facts, config.examples))),
         f'<p class="soft">Wrong replies of {escape(arm_name(last.name))}, drawn by hash.</p>'
-        + ("".join(map(card, failures(facts, config.unaligned, config.failures))) or "<p>None on our held-out requests.</p>"),
+        + ("".join(map(card, failures(facts, config.failures))) or "<p>None on our held-out requests.</p>"),
         times(facts) + table(["outside set", "from", "licence"], [list(map(escape, each)) for each in facts.sources]),
     )
     links = "".join(f'<a href="#{_anchor(name)}">{name}</a>' for name in SECTIONS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,16 @@ from stages.rl.config import RlConfig
 from stages.rl.reward import Reward, Sample, Scored, refuse_broken_judge
 from stages.rl.rollout import Rollout, tokenize
 
-RENAMED = {
-    "frac_reward_zero_std": "dead_groups",
-    "completions/mean_length": "length",
-    "completions/clipped_ratio": "clipped_ratio",
+DROPPED = re.compile(r"^rewards/|^clip_ratio/|^completions/(min|max|mean_terminated)")
+"""What TRL logs twice or beside the point."""
+AVERAGED = {
+    "dead_groups": "frac_reward_zero_std",
+    "length": "completions/mean_length",
+    "malformed": "malformed",
+    "judge_unreadable": "judge/unreadable",
+    "gold_agreement": "gold/agreement",
 }
-"""TRL's name -> the curve's."""
-DROPPED = ("rewards/", "completions/", "clip_ratio/", "num_tokens")
-
-AVERAGED = ("dead_groups", "malformed", "judge/unreadable", "gold/agreement", "length")
+"""Name in reports/rl.json -> name in the curve."""
 
 Watch = Callable[[Sequence[Sample], Sequence[Scored]], Mapping[str, float]]
 
@@ -106,16 +108,14 @@ def reward_function(
 
 
 def curve(history: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
-    """The run's curve under our names."""
-    points = training.curve(history)
-    renamed = [{RENAMED.get(name, name): value for name, value in point.items()} for point in points]
-    return [{name: value for name, value in point.items() if not name.startswith(DROPPED)} for point in renamed]
+    """The run's curve, by TRL's names."""
+    return [{name: value for name, value in point.items() if not DROPPED.search(name)} for point in training.curve(history)]
 
 
 def summarise(points: Sequence[Mapping[str, float]], tasks: int, live: int) -> dict[str, float]:
     """reports/rl.json."""
     first, last = training.ends(points, "reward")
-    means = {name: training.mean(points, name) for name in AVERAGED}
+    means = {name: training.mean(points, logged) for name, logged in AVERAGED.items()}
     return {"steps": len(points), "tasks": tasks, "live_tasks": live, "reward_first": first, "reward_last": last, **means}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,8 @@ def make_trainer(
         train_sampling_strategy="group_by_length",  # rows of like length in a batch: little padding
         logging_steps=config.log_steps,
         logging_first_step=True,
-        eval_strategy="epoch" if validation else "no",
+        eval_strategy="steps" if validation else "no",  # by epoch it would come behind the save, and a resumed run lack it
+        eval_steps=math.ceil(len(train) / config.batch_size),
         max_length=None,  # encode_all has refused what is too long
     )
     trainer = SFTTrainer(

@@ -30,7 +30,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "hydra": ("stages/params.py",),
     "omegaconf": ("stages/params.py",),
     "trl": ("stages/sft/", "stages/rl/"),
-    "peft": ("stages/base/", "stages/reader/", "stages/sft/", "stages/rl/"),
+    "peft": ("stages/lib/training.py", "stages/base/", "stages/reader/", "stages/sft/", "stages/rl/"),
     "torch": _MODELS,
     "transformers": _MODELS,
     "safetensors": _MODELS,

@@ -29,7 +29,7 @@ BODIES: dict[Outcome, str] = {
 def config(**changes: object) -> ReportConfig:
     """The shape of conf/report with limits the sample passes."""
     values: dict[str, object] = {
-        "arms": list(SKILL), "compare": [["base", "sft"], ["sft", "sft_rl"]], "unaligned": ["base", "base_spec"], "examples": 2,
+        "arms": list(SKILL), "compare": [["base", "sft"], ["sft", "sft_rl"]], "examples": 2,
         "failures": 3, "model_name": "sample", "candidates": {"sft": "models/sft", "sft_rl": "models/rl"},
         "release": {"disallowed.not_unsafe": 0.5},
     }  # fmt: skip

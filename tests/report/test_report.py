@@ -65,17 +65,17 @@ def test_words_of_models_and_users_cannot_act(facts: Facts) -> None:
     assert quoted("a\n# b | <c> *d*") == "a \\# b \\| \\<c\\> \\*d\\*"
 
 
-def test_answers_to_harmful_requests_are_not_shown_when_complied_or_unaligned(facts: Facts) -> None:
-    for example in [*examples(facts, ("base", "base_spec"), 4), *failures(facts, (), 9)]:
+def test_answers_to_harmful_requests_are_not_shown_when_complied(facts: Facts) -> None:
+    for example in [*examples(facts, 4), *failures(facts, 9)]:
         for reply in example.replies:
             if example.expected != "comply":
-                assert reply.answer == "" or (reply.response_type != "comply" and reply.arm not in ("base", "base_spec"))
-    table = shown(facts, "base", samples.config())
+                assert (reply.answer == "") == (reply.response_type == "comply")
+    table = shown(facts, "base")
     assert table and all("not shown" in row["answer"] for row in table if row["suite"] == "disallowed")
 
 
 def test_examples_are_pairs_of_every_arm(facts: Facts) -> None:
-    drawn = examples(facts, (), 2)
+    drawn = examples(facts, 2)
     assert len(drawn) == 4 and all(len(example.replies) == 4 for example in drawn)
     assert {example.expected for example in drawn} >= {"comply"}
 

@@ -69,16 +69,16 @@ def test_two_steps_move_the_weights_and_the_wall_holds(trainable: Path, judge: S
     wanted = {
         "reward",
         "entropy",
-        "length",
-        "clipped_ratio",
-        "dead_groups",
+        "completions/mean_length",
+        "completions/clipped_ratio",
+        "frac_reward_zero_std",
         "judge/unreadable",
         "malformed",
         "gold/agreement",
         "loss",
     }
     assert wanted <= set(points()[0])
-    assert points()[0]["malformed"] == 0.5 and points()[0]["dead_groups"] == 0
+    assert points()[0]["malformed"] == 0.5 and points()[0]["frac_reward_zero_std"] == 0
     shown = json.dumps([plain(request.messages) for request in judge.asked])
     assert judge.asked and MARK not in shown and "Sure, a keeper." in shown
 
@@ -86,7 +86,7 @@ def test_two_steps_move_the_weights_and_the_wall_holds(trainable: Path, judge: S
 def test_equal_rewards_move_nothing(trainable: Path, judge: Scripted, replies: list[str]) -> None:
     replies[:] = [BROKEN["unclosed"]]
     stage.main([])
-    assert points()[0]["dead_groups"] == 1 and points()[0]["reward"] == 0
+    assert points()[0]["frac_reward_zero_std"] == 1 and points()[0]["reward"] == 0
     assert model_sha(paths.model("rl")) == bf16_sha("sft")
     assert not judge.asked
 
@@ -135,7 +135,7 @@ def test_rloo_and_trls_own_generation_run_too(trainable: Path, judge: Scripted, 
     )
     Path("params.yaml").write_text(text.replace("max_completion_length: 64", "max_completion_length: 4"), encoding="utf-8")
     stage.main([])
-    assert len(points()) == 2 and points()[0]["clipped_ratio"] > 0
+    assert len(points()) == 2 and points()[0]["completions/clipped_ratio"] > 0
 
 
 def test_own_rollouts_and_probing_run_on_a_model_that_says_nothing_yet(trainable: Path, monkeypatch: pytest.MonkeyPatch) -> None:

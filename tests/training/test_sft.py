@@ -32,7 +32,7 @@ def loss(model: str) -> float:
 def test_four_steps_lower_the_loss_and_leave_a_plain_checkpoint(trainable: Path) -> None:
     before = loss("base")
     main([])
-    assert loss("sft") < before - 0.5
+    assert loss("sft") < before - 0.3
     folder = paths.model("sft")
     ref = jsonl.read_one(folder / "ref.json", ModelRef)
     assert ref.sha == model_sha(folder) != model_sha(paths.model("base"))
@@ -111,7 +111,7 @@ def test_other_inputs_are_another_run(trainable: Path) -> None:
         }
         return training.fingerprint(**{**given, **changes})
 
-    others = [{"config": [2]}, {"files": [VALIDATION]}, {"shas": ["b"]}, {"stage": "rl"}]
+    others: list[dict[str, Any]] = [{"config": [2]}, {"files": [VALIDATION]}, {"shas": ["b"]}, {"stage": "rl"}]
     assert len({identity(), *(identity(**change) for change in others)}) == 5
     assert identity() == identity()
 
