@@ -12,6 +12,7 @@ from stages.lib.errors import StageError
 from stages.lib.llm.load import load_model, load_tokenizer
 from stages.lib.records import RlTask
 from stages.rl.config import RlConfig
+from stages.rl.lean import lean_trainer
 from stages.rl.reward import Reward, Sample, Scored, refuse_broken_judge
 from stages.rl.rollout import Rollout, tokenize
 
@@ -41,7 +42,7 @@ def make_trainer(
 ) -> Any:
     """A trainer that takes `tasks` in their order, `prompts_per_step` a step."""
     from datasets import Dataset
-    from trl import GRPOTrainer, RLOOTrainer
+    from trl import RLOOTrainer
 
     tokenizer = load_tokenizer(source)
     rows = [{"prompt": [message.model_dump() for message in task.messages], "task": task.id} for task in tasks]
@@ -60,7 +61,7 @@ def make_trainer(
     if config.algorithm == "rloo":
         return training.plain_spoken(RLOOTrainer(**given))
     rollout = Rollout(source, tokenizer, config) if config.rollouts == "local" else None
-    return training.plain_spoken(GRPOTrainer(**given, rollout_func=rollout))
+    return training.plain_spoken(lean_trainer()(**given, rollout_func=rollout))
 
 
 def settings(config: RlConfig, seed: int, work: Path) -> Any:

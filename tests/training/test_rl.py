@@ -16,6 +16,8 @@ from stages.lib.llm.load import load_model, load_tokenizer, model_sha
 from stages.lib.llm.scripted import Scripted
 from stages.lib.records import ModelRef
 from stages.rl import __main__ as stage
+from stages.rl import train
+from stages.rl.reward import Reward
 from stages.rl.rollout import Rollout, refresh, tokenize
 from tests.lib import bees
 from tests.rl.test_reward import BROKEN, MARK, config, verdict
@@ -177,6 +179,31 @@ def test_the_copy_has_the_adapters_merged(trainable: Path) -> None:
         refresh(copy, policy)
         assert torch.allclose(copy(ids).logits, policy(ids).logits, atol=1e-4)
         assert not torch.allclose(copy(ids).logits, before, atol=1e-2)
+
+
+def test_leaving_out_what_moves_nothing_changes_no_gradient(
+    trainable: Path, judge: Scripted, replies: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of eight replies earn more than the rest of their group; the other group agrees."""
+    import torch
+    from trl import GRPOTrainer
+
+    replies[:] = [REPLIES[0], REPLIES[1], "<think>a</think>No, that I will not do today.", *["broken"] * 5]
+
+    def trained() -> tuple[dict[str, torch.Tensor], float]:
+        work = trainable / "work"
+        reward = Reward({"bees": bees.policy()}, judge, config(), "brief", 7)
+        given = config(steps=1, learning_rate=0.01, max_completion_length=64, lora_rank=None, micro_batch_size=4)
+        found = train.make_trainer(paths.model("sft"), stage.read_tasks()[:2], reward, lambda *_: {}, given, 7, work, [])
+        found.train()
+        weights = {name: weight.detach().clone() for name, weight in found.model.named_parameters()}
+        return weights, found.state.log_history[0]["grad_norm"]
+
+    lean, lean_norm = trained()
+    monkeypatch.setattr(train, "lean_trainer", lambda: GRPOTrainer)
+    whole, norm = trained()
+    assert lean_norm == pytest.approx(norm, rel=1e-4) and norm > 0
+    assert all(torch.allclose(weight, lean[name], atol=1e-4) for name, weight in whole.items())
 
 
 def test_tasks_of_another_policy_are_refused(trainable: Path) -> None:
