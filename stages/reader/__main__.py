@@ -19,7 +19,7 @@ from stages.reader.answers import self_answers
 from stages.reader.config import ReaderConfig
 from stages.reader.curve import curve_point
 from stages.reader.measure import Table, complete, lessons_of, score
-from stages.reader.pack import use_packed_attention
+from stages.reader.pack import packed_attention
 from stages.reader.page import page
 from stages.reader.train import train
 from stages.reader.world import World, load_world, split_world
@@ -39,12 +39,14 @@ def main() -> None:
     with stage_process("reader"), tracked_run("reader", config) as run:
         model, tokenizer, answers = _prepare(folder, worlds[0], config, seed, scratch)
         curve: list[dict[str, float]] = []
-        for point in train(
-            model, tokenizer, worlds[0], answers, config, seed, scratch, lambda m: curve_point(m, tokenizer, worlds[2], seed)
-        ):
-            print(f"reader: {point}", flush=True)
-            run.log(point, step=int(point["packs"]))
-            curve.append(point)
+        with packed_attention(model.get_base_model()):
+            points = train(
+                model, tokenizer, worlds[0], answers, config, seed, scratch, lambda m: curve_point(m, tokenizer, worlds[2], seed)
+            )
+            for point in points:
+                print(f"reader: {point}", flush=True)
+                run.log(point, step=int(point["packs"]))
+                curve.append(point)
         accuracy = _measure(model, tokenizer, worlds, answers, config, seed)
         metrics = {
             "pretrained": pretrained.label(),
@@ -65,7 +67,6 @@ def _prepare(folder: Path, world: World, config: ReaderConfig, seed: int, scratc
     tokenizer, model = load_tokenizer(folder), load_model(folder, "bfloat16")
     answers = self_answers(model, tokenizer, world, config.self_answers, derive(seed, "self"), scratch)
     torch.manual_seed(seed)
-    use_packed_attention(model)
     lora = LoraConfig(
         r=config.lora_rank, lora_alpha=ALPHA_OVER_RANK * config.lora_rank, target_modules="all-linear", lora_dropout=0.0
     )

@@ -6,7 +6,8 @@ several times cheaper to train on, and shows the model exactly what it will see:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ def pack(lessons: Sequence[Encoded]) -> Pack:
     )
 
 
-def use_packed_attention(model: Any) -> None:
+@contextmanager
+def packed_attention(model: Any) -> Iterator[None]:
     """Let `model` attend by segments: the prefix to itself, every branch to the prefix and itself.
 
     The segments of the pack under way are passed to the model's forward as `segments`. Computing only these blocks costs
@@ -88,8 +90,13 @@ def use_packed_attention(model: Any) -> None:
     """
     from transformers import AttentionInterface
 
+    before = model.config._attn_implementation
     AttentionInterface.register(ATTENTION, _attend)
     model.config._attn_implementation = ATTENTION
+    try:
+        yield
+    finally:
+        model.config._attn_implementation = before
 
 
 def _attend(

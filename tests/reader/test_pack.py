@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stages.reader.pack import IGNORE, MULTIPLE, Encoded, common_prefix, pack, use_packed_attention
+from stages.reader.pack import IGNORE, MULTIPLE, Encoded, common_prefix, pack, packed_attention
 
 torch = pytest.importorskip("torch")
 
@@ -34,8 +34,8 @@ def test_packed_logits_equal_those_of_each_lesson_alone(model) -> None:  # type:
     for lesson in LESSONS:
         ids = torch.tensor([lesson.prompt + lesson.target])
         alone.append(model(input_ids=ids).logits[0, len(lesson.prompt) - 1 : -1])
-    use_packed_attention(model)
-    together = model(input_ids=packed.input_ids, position_ids=packed.position_ids, segments=packed.segments).logits[0]
+    with packed_attention(model):
+        together = model(input_ids=packed.input_ids, position_ids=packed.position_ids, segments=packed.segments).logits[0]
     rows = together[packed.labels[0] != IGNORE]
     torch.testing.assert_close(rows, torch.cat(alone), atol=1e-5, rtol=1e-4)
 
