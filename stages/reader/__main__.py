@@ -89,6 +89,7 @@ def _measure(
 def _write(model: Any, metrics: dict[str, Any], out: Path) -> None:
     import torch
 
+    model.peft_config["default"].base_model_name_or_path = metrics["pretrained"]  # not the cache folder of this machine
     model.to(torch.bfloat16).save_pretrained(out)  # half the size of what was trained, and what base rounds to anyway
     (out / "README.md").unlink(missing_ok=True)
     write_json(out / "metrics.json", metrics)
