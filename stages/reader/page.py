@@ -26,7 +26,7 @@ def page(metrics: dict[str, Any]) -> str:
     ]
     for world, roles in metrics["accuracy"].items():
         parts.append(f"<h2>{escape(world.capitalize())}</h2>")
-        parts += [f"<h3>{escape(role)}</h3>{_table(rows)}" for role, rows in roles.items()]
+        parts += [f"<h3>{escape(role)}</h3>{_table(rows)}" for role, rows in sorted(roles.items(), reverse=True)]
     parts.append(f"<h2>Learning curve</h2>{_curve(metrics['curve'])}")
     return "\n".join(parts)
 
