@@ -102,7 +102,10 @@ def packed_attention(model: Any) -> Iterator[None]:
 def _attend(
     module: Any, query: Any, key: Any, value: Any, attention_mask: Any, *, segments: tuple[int, ...], **_: Any
 ) -> tuple[Any, None]:
-    """query [1, heads, L, d], key and value [1, kv heads, L, d] -> [1, L, heads, d]."""
+    """query [1, heads, L, d], key and value [1, kv heads, L, d] -> [1, L, heads, d].
+
+    Plain matrix products over branches padded to one length: on a CPU the fused kernel's backward pass takes twice as long.
+    """
     import torch
     from torch.nn.functional import scaled_dot_product_attention
 
@@ -110,19 +113,30 @@ def _attend(
     key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
     prefix = segments[0]
     parts = (
-        [scaled_dot_product_attention(query[:, :, :prefix], key[:, :, :prefix], value[:, :, :prefix], is_causal=True)]
+        [scaled_dot_product_attention(query[:, :, :prefix], key[:, :, :prefix], value[:, :, :prefix], is_causal=True)[0]]
         if prefix
         else []
     )
-    start = prefix
-    for length in segments[1:]:
-        mine = slice(start, start + length)
-        keys = torch.cat([key[:, :, :prefix], key[:, :, mine]], dim=2)
-        values = torch.cat([value[:, :, :prefix], value[:, :, mine]], dim=2)
-        mask = torch.ones(length, prefix + length, dtype=torch.bool, device=query.device).tril(prefix)
-        parts.append(scaled_dot_product_attention(query[:, :, mine], keys, values, attn_mask=mask))
-        start += length
-    return torch.cat(parts, dim=2).transpose(1, 2).contiguous(), None
+    asked, own_keys, own_values = (_stacked(tensor[0], segments) for tensor in (query, key, value))
+    heads, count, longest, width = asked.shape
+    asked = asked * width**-0.5
+    later = torch.ones(longest, longest, dtype=torch.bool, device=query.device).triu(1)
+    to_prefix = (asked.flatten(1, 2) @ key[0, :, :prefix].transpose(1, 2)).view(heads, count, longest, prefix)
+    to_itself = (asked @ own_keys.transpose(2, 3)).masked_fill(later, float("-inf"))
+    shares = torch.cat([to_prefix, to_itself], dim=-1).softmax(-1)
+    found = (shares[..., :prefix].flatten(1, 2) @ value[0, :, :prefix]).view(heads, count, longest, width)
+    found = found + shares[..., prefix:] @ own_values
+    parts += [found[:, place, :length] for place, length in enumerate(segments[1:])]
+    return torch.cat(parts, dim=1).transpose(0, 1).unsqueeze(0).contiguous(), None
+
+
+def _stacked(tensor: Any, segments: tuple[int, ...]) -> Any:
+    """[heads, L, d] -> the branches [heads, branches, longest, d], padded behind: what is there, no earlier token looks at."""
+    import torch
+
+    longest = max(segments[1:])
+    branches = tensor.split(segments, dim=1)[1:]
+    return torch.stack([torch.nn.functional.pad(branch, (0, 0, 0, longest - branch.shape[1])) for branch in branches], dim=1)
 
 
 def common_prefix(sequences: Sequence[Sequence[int]]) -> int:

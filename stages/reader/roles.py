@@ -12,6 +12,8 @@ from stages.lib.transcript import with_policy, write_deliberation, write_reply
 from stages.reader.world import Case, RuleSet, World
 
 NO_CLAUSE_RATE = 0.08
+JUDGED = {"right": 0.35, "wrong outcome": 0.34, "other style": 0.18, "off topic": 0.05, "wrong reasoning": 0.08}
+"""Shares of the replies that judge lessons grade."""
 
 
 class Lesson(NamedTuple):
@@ -46,9 +48,7 @@ def judge_lesson(rules: RuleSet, world: World, rng: random.Random) -> Lesson:
     case, clause = _ask(rules, rng)
     outcome: Outcome = clause.outcome if clause else "comply"
     opening = rules.policy.style[outcome].opening
-    kind = rng.choices(("right", "wrong outcome", "other style", "off topic", "wrong reasoning"), (0.4, 0.32, 0.12, 0.07, 0.09))[
-        0
-    ]
+    kind = rng.choices(list(JUDGED), list(JUDGED.values()))[0]
     cited, found, phrase = clause, outcome, case.phrase
     if kind == "wrong outcome":
         found = rng.choice([other for other in OUTCOMES if other != outcome])

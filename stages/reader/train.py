@@ -6,6 +6,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def loss_of(model: Any, batch: Pack) -> tuple[Any, Any]:
     device = next(model.parameters()).device
     where = _padded((batch.labels[0] != IGNORE).nonzero()[:, 0])
     labels, weights = batch.labels[0, where].clamp(min=0), batch.weights[0, where]
-    with torch.autocast(device.type, dtype=torch.bfloat16):
+    with torch.autocast(device.type, dtype=torch.bfloat16, cache_enabled=False):  # the cache is shared between threads
         hidden = core.model(
             input_ids=batch.input_ids.to(device), position_ids=batch.position_ids.to(device), segments=batch.segments
         ).last_hidden_state
@@ -85,15 +86,25 @@ def train(
     number, spent, tokens, curve = _resume(model, optimizer, folder)
     yield from curve
     running, started = [], time.monotonic()
+
+    def gradients_of(batch: Pack) -> tuple[float, tuple[Any, ...]]:
+        loss, _ = loss_of(model, batch)
+        return float(loss.detach()), torch.autograd.grad(loss, weights)
+
+    threads = workers(config.packs_per_step)
     while number < config.packs:
         rate = learning_rate(number / config.packs, config)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        for _ in range(config.packs_per_step):
-            batch = make_pack(lessons_for(world, answers, config, seed, number), tokenizer)
-            loss, _ = loss_of(model, batch)
-            (loss / config.packs_per_step).backward()
-            running.append(float(loss.detach()))
+        batches = [
+            make_pack(lessons_for(world, answers, config, seed, number + place), tokenizer)
+            for place in range(config.packs_per_step)
+        ]
+        for batch, (loss, gradients) in zip(batches, threads.map(gradients_of, batches), strict=True):
+            for parameter, gradient in zip(weights, gradients, strict=True):
+                gradient = gradient / config.packs_per_step
+                parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+            running.append(loss)
             tokens += batch.input_ids.shape[1]
             number += 1
         torch.nn.utils.clip_grad_norm_(weights, CLIP)
@@ -117,6 +128,15 @@ def train(
                 {"number": number, "spent": spent + time.monotonic() - started, "tokens": tokens, "curve": curve},
             )
             yield point
+
+
+def workers(packs: int) -> ThreadPoolExecutor:
+    """A thread and a core per pack of a step: two packs side by side are a quarter faster than two cores on one pack."""
+    import torch
+
+    cores = torch.get_num_threads()
+    count = 1 if torch.cuda.is_available() else max(1, min(packs, cores))
+    return ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(max(1, cores // count),))
 
 
 def learning_rate(progress: float, config: ReaderConfig) -> float:

@@ -27,38 +27,26 @@ class Rollout:
 
         ids = [tuple(row) for row in tokenize(self._tokenizer, prompts)]
         distinct = list(dict.fromkeys(ids))
-        places = torch.tensor([distinct.index(row) for row in ids], device=self._copy.device)
+        places = [distinct.index(row) for row in ids]
         with torch.no_grad():
             refresh(self._copy, trainer.accelerator.unwrap_model(trainer.model))
             replies = self._draw(distinct, places, trainer.eos_token_ids)
         return {"prompt_ids": [list(row) for row in ids], "completion_ids": replies, "logprobs": None}
 
-    def _draw(self, distinct: list[tuple[int, ...]], places: Any, stops: list[int]) -> list[list[int]]:
-        input_ids, mask = pad_left(distinct, self._tokenizer.pad_token_id, self._copy.device)
-        cache = self._read(input_ids[:, :-1], mask[:, :-1])
-        cache.batch_select_indices(places)
-        output = self._copy.generate(
-            input_ids=input_ids[places],
-            attention_mask=mask[places],
-            past_key_values=cache,
-            generation_config=self._settings(stops),
-        )
+    def _draw(self, distinct: list[tuple[int, ...]], places: list[int], stops: list[int]) -> list[list[int]]:
+        from stages.lib.llm.prefix import prefill, row_cache
+
+        pad_id = self._tokenizer.pad_token_id
+        prefilled = prefill(self._copy, [row[:-1] for row in distinct], pad_id)
+        input_ids, mask = pad_left(distinct, pad_id, self._copy.device)
+        with row_cache(self._copy, prefilled, places, 1 + self._config.max_completion_length) as cache:
+            output = self._copy.generate(
+                input_ids=input_ids[places],
+                attention_mask=mask[places],
+                past_key_values=cache,
+                generation_config=self._settings(stops),
+            )
         return [until_stop(row, stops) for row in output[:, input_ids.shape[1] :].tolist()]
-
-    def _read(self, input_ids: Any, mask: Any) -> Any:
-        from transformers import DynamicCache
-
-        cache = DynamicCache(config=self._copy.config)
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        self._copy(
-            input_ids=input_ids,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        return cache
 
     def _settings(self, stops: list[int]) -> Any:
         from transformers import GenerationConfig

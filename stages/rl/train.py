@@ -59,9 +59,10 @@ def make_trainer(
         "callbacks": callbacks,
     }
     if config.algorithm == "rloo":
-        return training.plain_spoken(RLOOTrainer(**given))
+        return training.head_where_labelled(training.plain_spoken(RLOOTrainer(**given)), config.temperature)
     rollout = Rollout(source, tokenizer, config) if config.rollouts == "local" else None
-    return training.plain_spoken(lean_trainer()(**given, rollout_func=rollout))
+    trainer = training.plain_spoken(lean_trainer()(**given, rollout_func=rollout))
+    return training.head_where_labelled(trainer, config.temperature)
 
 
 def settings(config: RlConfig, seed: int, work: Path) -> Any:

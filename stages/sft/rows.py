@@ -7,10 +7,8 @@ from typing import Any, TypedDict
 
 from stages.lib.errors import StageError
 from stages.lib.records import SftExample
+from stages.lib.training import IGNORE
 from stages.lib.transcript import write_reply
-
-IGNORE = -100
-"""Label of a token that carries no loss."""
 
 
 class Row(TypedDict):

@@ -2,11 +2,11 @@
 
 In a stage every prompt begins with the same policy. It is prefilled once into a cache; each batch gets a copy of that cache,
 and only the rest of its prompts, padded on the left, runs through the model: about three times plain batched `generate`.
+A batch may span policies (a step of RL asks its judge about many): then each row gets the cache of its own.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -30,6 +30,7 @@ class Local:
         self._load = load
         self._batch_size = batch_size
         self._share = share
+        self._prefilled: tuple[list[tuple[int, ...]], Any] | None = None
 
     @classmethod
     def from_folder(cls, llm: LlmConfig) -> Local:
@@ -56,49 +57,58 @@ class Local:
         seeds = [request_seed(seed, text, request) for text, request in zip(texts, requests, strict=True)]
         done: dict[int, Generation] = {}
         with torch.inference_mode():
-            for group in _groups(requests):
-                for batch, generations in self._group(group, ids, seeds, sampling):
-                    for place, generation in zip(batch, generations, strict=True):
-                        done[place] = generation
-                        if on_result is not None:
-                            on_result(place, generation)
+            for batch, shared in self._batches(requests, ids):
+                generations = self._batch([ids[place] for place in batch], shared, [seeds[place] for place in batch], sampling)
+                for place, generation in zip(batch, generations, strict=True):
+                    done[place] = generation
+                    if on_result is not None:
+                        on_result(place, generation)
+        self._prefilled = None
         return [done[place] for place in range(len(requests))]
 
-    def _group(
-        self, group: list[int], ids: list[list[int]], seeds: list[int], sampling: Sampling
-    ) -> Iterator[tuple[list[int], list[Generation]]]:
-        shared = common_prefix([ids[place] for place in group]) if self._share and len(group) > 1 else 0
-        shared = shared if shared >= MIN_SHARED else 0
-        prefix = self._prefill(ids[group[0]][:shared]) if shared else None
-        longest_first = sorted(group, key=lambda place: (-len(ids[place]), place))  # what does not fit memory fails at once
-        for start in range(0, len(group), self._batch_size):
-            batch = longest_first[start : start + self._batch_size]
-            rows = [ids[place] for place in batch]
-            yield batch, self._batch(rows, shared, prefix, [seeds[place] for place in batch], sampling)
+    def _batches(self, requests: Sequence[Request], ids: list[list[int]]) -> Iterator[tuple[list[int], list[int]]]:
+        """(places, how many tokens of each come from the shared cache): like system prompts together, longest first."""
+        sharing: list[tuple[int, int]] = []
+        alone: list[tuple[int, int]] = []
+        for group in groups(requests):
+            common = common_prefix([ids[place] for place in group]) if self._share else 0
+            longest_first = sorted(group, key=lambda place: (-len(ids[place]), place))  # what does not fit memory fails early
+            if common >= MIN_SHARED:
+                sharing += [(place, common) for place in longest_first]
+            else:
+                alone += [(place, 0) for place in longest_first]
+        for part in (sharing, alone):
+            for start in range(0, len(part), self._batch_size):
+                batch = part[start : start + self._batch_size]
+                yield [place for place, _ in batch], [common for _, common in batch]
 
-    def _prefill(self, prefix: list[int]) -> Any:
-        import torch
-        from transformers import DynamicCache
+    def _batch(self, rows: list[list[int]], shared: list[int], seeds: list[int], sampling: Sampling) -> list[Generation]:
+        from stages.lib.llm.prefix import row_cache
 
-        cache = DynamicCache(config=self.model.config)
-        ids = torch.tensor([prefix], device=self.model.device)
-        self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        return cache
-
-    def _batch(self, rows: list[list[int]], shared: int, prefix: Any, seeds: list[int], sampling: Sampling) -> list[Generation]:
         input_ids, attention_mask = pad(rows, shared, self.tokenizer.pad_token_id, self.model.device)
-        cache = None
-        if prefix is not None:
-            cache = copy.deepcopy(prefix)
-            cache.batch_repeat_interleave(len(rows))
-        output = self.model.generate(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            past_key_values=cache,
-            generation_config=self._settings(sampling),
-            logits_processor=seeded_draw(sampling, seeds, self.model.device),
-        )
+        prefilled, places = self._prefill([tuple(row[:length]) for row, length in zip(rows, shared, strict=True)])
+        room = input_ids.shape[1] - max(shared) + sampling.max_new_tokens
+        with row_cache(self.model, prefilled, places, room) as cache:
+            output = self.model.generate(
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                past_key_values=cache,
+                generation_config=self._settings(sampling),
+                logits_processor=seeded_draw(sampling, seeds, self.model.device),
+            )
         return [self._read(row, sampling) for row in output[:, input_ids.shape[1] :].tolist()]
+
+    def _prefill(self, prefixes: list[tuple[int, ...]]) -> tuple[Any, list[int]]:
+        """(cache of the distinct prefixes, which of them each row has). Successive batches of equal policies share one pass."""
+        from stages.lib.llm.prefix import prefill
+
+        distinct = list(dict.fromkeys(prefixes))
+        places = [distinct.index(prefix) for prefix in prefixes]
+        if not any(distinct):
+            return None, places
+        if self._prefilled is None or self._prefilled[0] != distinct:
+            self._prefilled = (distinct, prefill(self.model, distinct, self.tokenizer.pad_token_id))
+        return self._prefilled[1], places
 
     def _settings(self, sampling: Sampling) -> Any:
         """Always greedy to `generate`: sampling is noise on the logits, drawn per request (see `draw`)."""
@@ -133,18 +143,21 @@ def common_prefix(sequences: Sequence[list[int]]) -> int:
     return next((place for place in range(limit) if low[place] != high[place]), limit)
 
 
-def pad(rows: Sequence[Sequence[int]], shared: int, pad_id: int, device: Any) -> tuple[Any, Any]:
-    """Ids and mask of equal length: the shared beginning stays in front, the padding stands behind it."""
+def pad(rows: Sequence[Sequence[int]], shared: Sequence[int], pad_id: int, device: Any) -> tuple[Any, Any]:
+    """Ids and mask of equal length: what comes from the cache ends in one column, the rest of every row in the last."""
     import torch
 
-    width = max(map(len, rows))
-    gaps = [width - len(row) for row in rows]
-    ids = [[*row[:shared], *[pad_id] * gap, *row[shared:]] for row, gap in zip(rows, gaps, strict=True)]
-    mask = [[1] * shared + [0] * gap + [1] * (width - shared - gap) for gap in gaps]
+    front, back = max(shared), max(len(row) - length for row, length in zip(rows, shared, strict=True))
+    ids, mask = [], []
+    for row, length in zip(rows, shared, strict=True):
+        before, behind = front - length, back - (len(row) - length)
+        ids.append([*[pad_id] * before, *row[:length], *[pad_id] * behind, *row[length:]])
+        mask.append([0] * before + [1] * length + [0] * behind + [1] * (len(row) - length))
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
-def _groups(requests: Sequence[Request]) -> Iterator[list[int]]:
+def groups(requests: Sequence[Request]) -> Iterator[list[int]]:
+    """Places of the requests of each system prompt."""
     groups: dict[str, list[int]] = {}
     for place, request in enumerate(requests):
         first = request.messages[0]

@@ -11,6 +11,7 @@ from stages.lib.errors import StageError
 from stages.lib.llm.backend import Generation, Request
 from stages.lib.llm.load import load_model, load_tokenizer, model_sha
 from stages.lib.llm.local import Local, common_prefix, pad
+from stages.lib.llm.prefix import NAME, prefill, row_cache
 from stages.lib.records import Message, Sampling
 
 POLICY = "Policy: Bees. " + " ".join(f"B{n}. feeding bees with {n} spoons of sugar: refuse." for n in range(8))
@@ -57,23 +58,58 @@ def test_shared_prefix_gives_the_texts_of_plain_generate(tiny: Path, greedy: Sam
     assert [done.text for done in local(tiny, batch_size, share=False).generate(asked, greedy, 7)] == wanted
 
 
-def test_different_system_prompts_do_not_share(tiny: Path, greedy: Sampling) -> None:
-    asked = [*requests(), *requests(POLICY.replace("sugar", "syrup")), *requests(None)]
-    assert [done.text for done in local(tiny).generate(asked, greedy, 7)] == plain_texts(tiny, asked, greedy)
+@pytest.mark.parametrize("batch_size", [2, 7, 64])
+def test_a_batch_may_span_policies_of_any_length(tiny: Path, greedy: Sampling, batch_size: int) -> None:
+    longer = POLICY.replace("sugar", "brown syrup, molasses and other sweet things")
+    asked = [*requests(), *requests(longer)[:1], *requests(None), *requests(POLICY + longer)]
+    assert [done.text for done in local(tiny, batch_size=batch_size).generate(asked, greedy, 7)] == plain_texts(
+        tiny, asked, greedy
+    )
 
 
 def test_the_shared_part_is_prefilled_once(tiny: Path, greedy: Sampling, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = local(tiny, batch_size=2)
     lengths: list[int] = []
-    prefill = backend._prefill
 
-    def counted(prefix: list[int]) -> Any:
-        lengths.append(len(prefix))
-        return prefill(prefix)
+    def counted(model: Any, prefixes: list[tuple[int, ...]], pad_id: int) -> Any:
+        lengths.extend(map(len, prefixes))
+        return prefill(model, prefixes, pad_id)
 
-    monkeypatch.setattr(backend, "_prefill", counted)
+    monkeypatch.setattr("stages.lib.llm.prefix.prefill", counted)
     backend.generate(requests(), greedy, 7)
     assert len(lengths) == 1 and lengths[0] > len(backend.tokenizer(POLICY)["input_ids"])
+
+
+def test_rows_hold_no_copy_of_what_they_share(tiny: Path) -> None:
+    import torch
+
+    backend = local(tiny)
+    prefilled = prefill(backend.model, [[5, 6, 7, 8], [9, 10]], backend.tokenizer.pad_token_id)
+    with row_cache(backend.model, prefilled, [0, 0, 1], 3) as cache, torch.no_grad():
+        assert backend.model.config._attn_implementation == NAME
+        mask = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 1]])
+        positions = torch.tensor([[4, 5], [4, 5], [2, 3]])
+        out = backend.model(
+            input_ids=torch.tensor([[11, 12]] * 3), attention_mask=mask, position_ids=positions, past_key_values=cache
+        )
+        layer = cache.layers[0]
+        assert layer.prefix_keys is prefilled.layers[0].keys and layer.prefix_keys.shape[0] == 2
+        assert layer.keys.shape[:3] == (3, backend.model.config.num_key_value_heads, 3)
+    assert backend.model.config._attn_implementation == "sdpa"
+    for row, tokens in ((0, [5, 6, 7, 8, 11, 12]), (2, [9, 10, 11, 12])):
+        with torch.no_grad():
+            alone = backend.model(input_ids=torch.tensor([tokens])).logits[0, -2:]
+        torch.testing.assert_close(out.logits[row], alone, atol=1e-5, rtol=1e-4)
+
+
+def test_other_attention_gets_the_cache_of_transformers(tiny: Path, greedy: Sampling) -> None:
+    asked = requests()
+    backend = local(tiny)
+    wanted = [done.text for done in backend.generate(asked, greedy, 7)]
+    backend.model.config._attn_implementation = "eager"
+    with row_cache(backend.model, None, [0], 3) as cache:
+        assert cache is None
+    assert [done.text for done in backend.generate(asked, greedy, 7)] == wanted
 
 
 def test_a_draw_belongs_to_the_request_and_not_to_its_batch(tiny: Path) -> None:
@@ -132,10 +168,10 @@ def test_common_prefix_leaves_a_token_to_each() -> None:
     assert common_prefix([[1, 2, 3, 4], [1, 2, 5, 4], [1, 2, 3, 3]]) == 2
 
 
-def test_padding_stands_behind_the_prefix() -> None:
-    ids, mask = pad([[1, 2, 3], [1, 2, 4, 5]], 2, 0, "cpu")
-    assert ids.tolist() == [[1, 2, 0, 3], [1, 2, 4, 5]]
-    assert mask.tolist() == [[1, 1, 0, 1], [1, 1, 1, 1]]
+def test_padding_stands_before_and_behind_the_prefix() -> None:
+    ids, mask = pad([[1, 2, 3], [1, 2, 4, 5], [6, 7]], [2, 2, 1], 0, "cpu")
+    assert ids.tolist() == [[1, 2, 0, 3], [1, 2, 4, 5], [0, 6, 0, 7]]
+    assert mask.tolist() == [[1, 1, 0, 1], [1, 1, 1, 1], [0, 1, 0, 1]]
 
 
 def test_the_sha_is_of_the_weights(tiny: Path, tmp_path: Path) -> None:
