@@ -1,4 +1,4 @@
-"""python -m stages.report: the pages, the numbers, the pipeline's run, the registered checkpoint."""
+"""python -m stages.report [lineage]: pages, numbers, the pipeline's run, the registered checkpoint; or what came of what."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from stages.report.collect import collect
 from stages.report.config import ReportConfig
 from stages.report.facts import Facts
 from stages.report.html import html
+from stages.report.lineage import of_checkpoint, of_clause, of_example
 from stages.report.markdown import markdown
 from stages.report.release import chosen
 
@@ -22,8 +23,16 @@ SHOWN_COLUMNS = ("arm", "suite", "category", "wrapper", "expected", "response_ty
 
 
 def main(argv: list[str] | None = None) -> None:
+    """Parse the arguments and run."""
+    arguments = _parser().parse_args(argv)
+    if arguments.command == "lineage":
+        print("\n".join(_lineage(arguments)))
+    else:
+        build()
+
+
+def build() -> None:
     """Read everything, write three files, tell the tracker."""
-    argparse.ArgumentParser(prog="python -m stages.report", description=__doc__).parse_args(argv)
     config, params = load_section("report", ReportConfig), load_params()
     with stage_process("report"):
         facts = collect(config.arms, params)
@@ -32,6 +41,26 @@ def main(argv: list[str] | None = None) -> None:
         jsonl.write_json(paths.REPORTS / "metrics.json", metrics(facts))
         registered = publish(facts, config, params)
     print(f"report: {paths.REPORTS / 'report.md'}, {paths.REPORTS / 'report.html'}; registered: {registered}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m stages.report", description=__doc__)
+    commands = parser.add_subparsers(dest="command", metavar="{build,lineage}")
+    commands.add_parser("build", help="write the report (what `dvc repro` runs, and the default)")
+    trace = commands.add_parser(
+        "lineage", help="which examples cite a clause, which checkpoints learned from them, with which scores"
+    )
+    one_of = trace.add_mutually_exclusive_group(required=True)
+    one_of.add_argument("--clause", help="id of a clause, like VI2")
+    one_of.add_argument("--example", help="id of a completion or training row, or its beginning")
+    one_of.add_argument("--checkpoint", type=Path, help="folder of a checkpoint, like models/sft")
+    return parser
+
+
+def _lineage(arguments: argparse.Namespace) -> list[str]:
+    if arguments.clause:
+        return of_clause(arguments.clause)
+    return of_example(arguments.example) if arguments.example else of_checkpoint(arguments.checkpoint)
 
 
 def metrics(facts: Facts) -> dict[str, Any]:
