@@ -20,6 +20,8 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 from transformers.masking_utils import eager_mask
 
 NAME = "shared_prefix"
+PLAIN = frozenset({"llama", "qwen2", "qwen3", "smollm3"})
+"""Model types whose attention is softmax(qk)v and nothing else: no soft cap, no sinks, no bias."""
 
 
 def prefill(model: Any, prefixes: Sequence[Sequence[int]], pad_id: int) -> DynamicCache:
@@ -66,8 +68,13 @@ def row_cache(model: Any, prefilled: DynamicCache | None, places: Sequence[int],
 
 
 def _fits(model: Any) -> bool:
-    kinds = set(getattr(model.config, "layer_types", None) or ["full_attention"])
-    return model.device.type == "cpu" and kinds == {"full_attention"} and model.config._attn_implementation == "sdpa"
+    config = model.config
+    plain = config.model_type in PLAIN and config._attn_implementation == "sdpa"
+    return (
+        plain
+        and model.device.type == "cpu"
+        and set(getattr(config, "layer_types", None) or ["full_attention"]) == {"full_attention"}
+    )
 
 
 class PrefixCache(Cache):
