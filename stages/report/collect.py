@@ -9,9 +9,9 @@ from typing import Any
 
 from stages.lib import jsonl, paths
 from stages.lib.errors import StageError
-from stages.lib.records import Answer, Decision, Outcome, Policy, Prompt, Verdict
-from stages.lib.transcript import read_citation
+from stages.lib.records import Answer, Decision, Policy, Verdict
 from stages.report.facts import Arm, DataRow, Facts, Gate, Lineage, Number, share
+from stages.report.judging import gold_outcomes, is_right, judging
 
 BOUNDARIES = ("policies", "prompts", "completions", "verdicts", "kept", "mixture", "sft", "rl", "evals")
 PIPELINE = ("spec", "prompts", "base", "generate", "judge", "filter", "mix", "sft", "rl", "evals", "gate")
@@ -26,6 +26,7 @@ def collect(arms: tuple[str, ...], params: dict[str, Any]) -> Facts:
         scale=params["scale"],
         arms=tuple(read_arm(name) for name in arms),
         data=tuple(data_row(category, policy) for category, policy in policies.items()),
+        judging=judging(policies),
         gates=tuple(gate(boundary) for boundary in BOUNDARIES),
         training={name: plain(paths.REPORTS / f"{name}.json") for name in ("sft", "rl")},
         curves={name: tuple(plain(paths.DATA / "curves" / f"{name}.json")) for name in ("sft", "rl")},
@@ -67,20 +68,6 @@ def data_row(category: str, policy: Policy) -> DataRow:
         right_after=share(count["kept right"], count["kept"]),
         judge_agrees=share(count["agrees"], count["graded"]),
     )
-
-
-def gold_outcomes(category: str, policy: Policy) -> dict[str, Outcome]:
-    """Train prompt id -> the outcome its gold clause has under this release."""
-    rows = ((prompt.id, policy.clause(prompt.clause)) for prompt in jsonl.read_many(paths.prompts("train", category), Prompt))
-    return {prompt_id: clause.outcome for prompt_id, clause in rows if clause is not None}
-
-
-def is_right(row: Decision, policy: Policy, gold: Outcome | None) -> bool:
-    """Gold's outcome is both cited and answered, the answer known by its opening."""
-    if gold is None:
-        return False
-    begins = row.completion.answer.casefold().startswith(policy.style[gold].opening.casefold())
-    return begins and read_citation(row.completion.deliberation).outcome == gold
 
 
 def says_right(verdict: Verdict) -> bool:

@@ -91,6 +91,19 @@ class DataRow(NamedTuple):
     """Share of graded completions where judge and gold say the same of right and wrong."""
 
 
+class Judging(NamedTuple):
+    """How well the judge judged the real completions, by gold."""
+
+    runs: dict[str, tuple[Number, Number, Number]]
+    """`one run` and `all runs`: agreement with gold; right among what passes; passes among what is right."""
+    kinds: dict[str, Number]
+    """Kind of completion -> share that the judge, all runs together, graded as it should."""
+    confusion: dict[str, dict[str, int]]
+    """Outcome by gold -> what single runs said the policy asks for."""
+    calibration: dict[str, Number]
+    """How many runs passed it -> share that is right."""
+
+
 class Gate(NamedTuple):
     """One boundary's gate."""
 
@@ -108,6 +121,7 @@ class Facts(NamedTuple):
     scale: str
     arms: tuple[Arm, ...]
     data: tuple[DataRow, ...]
+    judging: Judging
     gates: tuple[Gate, ...]
     training: Mapping[str, Mapping[str, float]]
     """Trainer -> its summary."""

@@ -12,7 +12,7 @@ from stages.report.charts import bars, curve
 from stages.report.config import ReportConfig
 from stages.report.examples import Example, Shown, by_category, by_wrapper, examples, failures
 from stages.report.facts import ROWS, Arm, Facts, Number, Row, total
-from stages.report.markdown import note
+from stages.report.markdown import judge_tables, note
 from stages.report.release import candidates
 from stages.report.words import arm_name, change, compare, headline, say, trained_on
 
@@ -132,6 +132,7 @@ def data(facts: Facts) -> str:
     return (
         table(head, rows, last="all") + '<p class="soft">Right: gold\'s outcome both cited and answered. '
         "Judge agrees: it and gold say the same of right and wrong. Gold measures; no filter and no trainer reads it.</p>"
+        "<h3>The judge</h3>" + "".join(map(_judge_table, judge_tables(facts.judging)))
     )
 
 
@@ -197,6 +198,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], last: str = "") ->
     lines = [f"<tr{' class=all' if row[0] == last else ''}>{''.join(f'<td>{value}</td>' for value in row)}</tr>" for row in rows]
     heads = "".join(f"<th>{escape(name)}</th>" for name in head)
     return f'<div class="scroll"><table><tr>{heads}</tr>{"".join(lines)}</table></div>'
+
+
+def _judge_table(one: tuple[str, list[str], list[list[str]]]) -> str:
+    title, head, rows = one
+    return f'<p class="soft">{escape(title)}</p>{table(head, [list(map(escape, row)) for row in rows])}'
 
 
 def _result(row: Row, arms: Sequence[Arm]) -> str:

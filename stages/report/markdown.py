@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from stages.lib.policy_text import LABELS
 from stages.report.config import ReportConfig
 from stages.report.examples import Example, Shown, by_wrapper, examples, failures
-from stages.report.facts import ROWS, Facts, Number, total
+from stages.report.facts import ROWS, Facts, Judging, Number, total
 from stages.report.release import candidates
 from stages.report.words import arm_name, compare, headline, say, trained_on
 
@@ -39,6 +39,8 @@ def markdown(facts: Facts, config: ReportConfig) -> str:
                 "## The training data",
                 data(facts),
                 "Right: gold's outcome both cited and answered. Gold measures; no filter and no trainer reads it.",
+                "### The judge",
+                judge(facts),
                 "## Training",
                 training(facts),
                 "## Gates",
@@ -84,6 +86,39 @@ def data(facts: Facts) -> str:
         counts = [row.completions, row.screened, row.unread, row.kept]
         rows.append([row.category, *map(str, counts), *map(cell, (row.right_before, row.right_after, row.judge_agrees))])
     return table(head, rows)
+
+
+def judge(facts: Facts) -> str:
+    """The judge by gold: one run against all, by kind of completion, its confusion, its calibration."""
+    tables = judge_tables(facts.judging)
+    return "\n\n".join(f"{title}\n\n{table(head, rows)}" for title, head, rows in tables)
+
+
+def judge_tables(found: Judging) -> list[tuple[str, list[str], list[list[str]]]]:
+    """(title, head, rows) of each."""
+    said = list(next(iter(found.confusion.values())))
+    return [
+        (
+            "One run against all of them: a completion passes when every run asked found its outcome right.",
+            ["", "agrees with gold", "right, of what passes", "passes, of what is right"],
+            [[name, *map(cell, numbers)] for name, numbers in found.runs.items()],
+        ),
+        (
+            "By what the completion is (by gold), the share that all runs together graded as they should.",
+            ["completion", "graded so", "completions"],
+            [[name, cell(number), str(number.n)] for name, number in found.kinds.items()],
+        ),
+        (
+            "What single runs said the policy asks for, against gold.",
+            ["gold", *said],
+            [[gold, *map(str, counts.values())] for gold, counts in found.confusion.items()],
+        ),
+        (
+            "Calibration: of what so many runs passed, the share that is right.",
+            ["runs that passed it", "right", "completions"],
+            [[name, cell(number), str(number.n)] for name, number in found.calibration.items()],
+        ),
+    ]
 
 
 def training(facts: Facts) -> str:
