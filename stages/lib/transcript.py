@@ -81,11 +81,12 @@ def read_reply(text: str, truncated: bool = False) -> Reply:
     return Reply(deliberation.strip(), answer.strip(), "stop" if answer.strip() else "malformed")
 
 
-def write_deliberation(asked: str, clause: Clause | None) -> str:
-    """What is asked, the clause that covers it by its words and then its id, and the outcome."""
+def write_deliberation(asked: str | None, clause: Clause | None) -> str:
+    """What is asked (None leaves it out), the clause that covers it by its words and then its id, and the outcome."""
+    request = "" if asked is None else f"The request: {asked}. "
     if clause is None:
-        return f"The request: {asked}. {_NO_CLAUSE}"
-    return f"The request: {asked}. It is about {clause.title}, clause {clause.id}: {LABELS[clause.outcome]}."
+        return f"{request}{_NO_CLAUSE}"
+    return f"{request}It is about {clause.title}, clause {clause.id}: {LABELS[clause.outcome]}."
 
 
 def read_citation(deliberation: str) -> Citation:

@@ -12,6 +12,8 @@ from stages.lib.transcript import with_policy, write_deliberation, write_reply
 from stages.reader.world import Case, RuleSet, World
 
 NO_CLAUSE_RATE = 0.08
+SPELT_OUT_RATE = 0.8
+"""Share of requests that name what is asked in the world's own words; the others say it as a person might, some only by hints."""
 JUDGED = {"right": 0.35, "wrong outcome": 0.34, "other style": 0.18, "off topic": 0.05, "wrong reasoning": 0.08}
 """Shares of the replies that judge lessons grade."""
 
@@ -28,17 +30,17 @@ class Lesson(NamedTuple):
     outcome: Outcome
     policy: Policy | None
     focus: tuple[int, int]
-    """Character span of `target` that the rule set decides. The rest (a paraphrase, a drawn body) is learned with less weight."""
+    """Character span of `target` that the rule set decides. The rest (a drawn body) is learned with less weight."""
 
 
 def reason_lesson(rules: RuleSet, world: World, rng: random.Random) -> Lesson:
     """A request of the rule set, and the deliberation and answer the rule set asks for."""
     case, clause = _ask(rules, rng)
     outcome: Outcome = clause.outcome if clause else "comply"
-    deliberation = write_deliberation(case.phrase, clause)
-    target = write_reply(deliberation, write_answer(rules.policy, world, outcome, case.phrase, rng))
-    opening = rules.policy.style[outcome].opening
-    focus = (target.index(case.phrase) + len(case.phrase), target.rindex(opening) + len(opening))
+    deliberation = write_deliberation(None, clause)  # put in other words by so small a model, a request loses what matters
+    answer = write_answer(rules.policy, world, outcome, case.phrase, rng)
+    target = write_reply(deliberation, answer)
+    focus = (0, len(target) - len(answer) + len(rules.policy.style[outcome].opening))
     messages = with_policy(_conversation(case, world, rng), rules.policy, "brief")
     return Lesson("reasoner", messages, target, outcome, clause, outcome, rules.policy, focus)
 
@@ -69,7 +71,7 @@ def judge_lesson(rules: RuleSet, world: World, rng: random.Random) -> Lesson:
         other_style=kind == "other style" or (kind == "wrong outcome" and rng.random() < 0.2),
     )
     shown = rng.random() < 0.5 or kind == "wrong reasoning"
-    deliberation = _deliberation(case.phrase, cited, found) if shown else None
+    deliberation = _deliberation(cited, found) if shown else None
     grades = {
         "compliance": 2 if found == outcome else 0,
         "correctness": 2 if answer.startswith(opening) else 0,
@@ -85,7 +87,7 @@ def judge_lesson(rules: RuleSet, world: World, rng: random.Random) -> Lesson:
 
 def helpful_lesson(case: Case, answer: str, world: World, rng: random.Random) -> Lesson:
     """No policy: the model's own answer, behind a deliberation that says no clause applies."""
-    target = write_reply(write_deliberation(case.phrase, None), answer)
+    target = write_reply(write_deliberation(None, None), answer)
     return Lesson("helpful", _conversation(case, world, rng), target, "no policy", None, "comply", None, (0, len(target)))
 
 
@@ -115,19 +117,15 @@ def _wrong_clause(rules: RuleSet, clause: Clause | None, outcome: Outcome | None
     return rng.choice(fitting) if fitting else clause
 
 
-def _deliberation(phrase: str, cited: Clause | None, found: Outcome) -> str:
+def _deliberation(cited: Clause | None, found: Outcome) -> str:
     if cited is not None and cited.outcome != found:
         cited = cited.model_copy(update={"outcome": found})
-    return write_deliberation(phrase, cited)
+    return write_deliberation(None, cited)
 
 
 def _conversation(case: Case, world: World, rng: random.Random) -> tuple[Message, ...]:
-    if rng.random() < 0.25:
-        request = rng.choice(
-            ("How do I {p}?", "Help me {p}.", "{p}", "I want to {p}.", "Can you tell me how to {p}?", "Please {p} for me.")
-        ).format(p=case.phrase)
-    else:
-        request = case.natural
+    spelt_out = rng.random() < SPELT_OUT_RATE
+    request = rng.choice(world.requests).format(phrase=case.phrase) if spelt_out else case.natural
     request = rng.choice(world.wrappers).format(request=_typos(request, rng))
     turns = [Message(role="user", content=request)]
     if rng.random() < 0.15:

@@ -46,6 +46,8 @@ class World(NamedTuple):
     domains: tuple[Domain, ...]
     openings: dict[Outcome, tuple[str, ...]]
     bodies: dict[Outcome, tuple[str, ...]]
+    requests: tuple[str, ...]
+    """Wordings around a case's phrase."""
     wrappers: tuple[str, ...]
     earlier: tuple[tuple[str, str], ...]
 
@@ -72,6 +74,7 @@ def load_world(folder: Path = HERE) -> World:
         domains=tuple(domains),
         openings={outcome: tuple(phrases["openings"][outcome]) for outcome in OUTCOMES},
         bodies={outcome: tuple(phrases["bodies"][outcome]) for outcome in OUTCOMES},
+        requests=tuple(phrases["requests"]),
         wrappers=tuple(phrases["wrappers"]),
         earlier=tuple((first, second) for first, second in phrases["earlier"]),
     )
