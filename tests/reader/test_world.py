@@ -72,6 +72,22 @@ def test_every_lesson_is_read_back_as_it_was_meant(world: World) -> None:
             assert 0 in verdict.grades.values()
 
 
+def test_most_requests_say_what_is_asked_and_full_weight_is_on_what_the_rules_decide(world: World) -> None:
+    rng = random.Random(6)
+    spelt_out = 0
+    lessons = [reason_lesson(rules, world, rng) for rules in _draw(world, 300)]
+    for lesson in lessons:
+        assert lesson.policy is not None
+        start, stop = lesson.focus
+        decided = lesson.target[start:stop]
+        assert decided.startswith("<think>") and decided.endswith(lesson.policy.style[lesson.outcome].opening)
+        asked = lesson.messages[-1].content
+        spelt_out += any(
+            case.phrase in asked for domain in world.domains for rule in domain.rules for case in rule.cases
+        )  # a typo hides some
+    assert 0.6 < spelt_out / len(lessons) < 0.85
+
+
 def test_no_text_of_specs_and_no_evaluation_prompt_is_in_the_stream(world: World) -> None:
     forbidden = _shingles(_spec_texts())
     rng = random.Random(11)
