@@ -226,3 +226,24 @@ def _warn(error: Exception) -> None:
 
 def _safe(text: str) -> str:
     return re.sub(r"//[^/@\s]+@", "//***@", text)  # a tracking address may carry a password
+
+
+def latest() -> dict[str, dict[str, float]]:
+    """Stage -> the numbers of its latest finished run on this machine, `seconds` among them. What never ran is absent."""
+    found: dict[str, dict[str, float]] = {}
+    for path in sorted((paths.cache() / "tracking").glob("*.jsonl")):
+        numbers: dict[str, dict[str, float]] = {}
+        for line in path.read_text(encoding="utf-8").splitlines():
+            entry = _entry(line)
+            numbers.setdefault(str(entry.get("run")), {}).update(entry.get("metrics", {}))
+            if "seconds" in entry.get("metrics", {}):
+                found[entry["stage"]] = numbers[str(entry.get("run"))]
+    return found
+
+
+def _entry(line: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except json.JSONDecodeError:  # the last line of a killed stage
+        return {}
+    return found if isinstance(found, dict) else {}

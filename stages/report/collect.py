@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from stages.lib import jsonl, paths
+from stages.lib import jsonl, paths, tracking
 from stages.lib.errors import StageError
 from stages.lib.records import Answer, Decision, Policy, Verdict
 from stages.report.facts import Arm, DataRow, Facts, Gate, Lineage, Number, share
@@ -30,7 +30,7 @@ def collect(arms: tuple[str, ...], params: dict[str, Any]) -> Facts:
         gates=tuple(gate(boundary) for boundary in BOUNDARIES),
         training={name: plain(paths.REPORTS / f"{name}.json") for name in ("sft", "rl")},
         curves={name: tuple(plain(paths.DATA / "curves" / f"{name}.json")) for name in ("sft", "rl")},
-        seconds=stage_seconds(paths.cache() / "tracking"),
+        seconds=stage_seconds(),
         sources=outside(params),
         policies=policies,
     )
@@ -83,15 +83,11 @@ def gate(boundary: str) -> Gate:
     return Gate(boundary, bool(found["ok"]), sum(map(len, tables)), rows, len(found["names"]))
 
 
-def stage_seconds(folder: Path) -> dict[str, float]:
+def stage_seconds() -> dict[str, float]:
     """Room -> seconds, adding up the latest finished run of each of its parts. What never ran here is absent."""
-    latest: dict[str, float] = {}
-    for path in sorted(folder.glob("*.jsonl")) if folder.is_dir() else ():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            entry = _entry(line)
-            if "seconds" in entry.get("metrics", {}):
-                latest[entry["stage"]] = float(entry["metrics"]["seconds"])
-    rooms = {room: [value for stage, value in latest.items() if stage.partition("@")[0] == room] for room in PIPELINE}
+    rooms: dict[str, list[float]] = {room: [] for room in PIPELINE}
+    for stage, numbers in tracking.latest().items():
+        rooms.get(stage.partition("@")[0], []).append(numbers["seconds"])
     return {room: sum(values) for room, values in rooms.items() if values}
 
 
@@ -109,11 +105,3 @@ def plain(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise StageError(f"{path}:{error.lineno}: is no valid JSON: {error.msg}", "delete it and run `dvc repro`") from None
-
-
-def _entry(line: str) -> dict[str, Any]:
-    try:
-        found = json.loads(line)
-    except json.JSONDecodeError:  # the last line of a killed stage
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -138,9 +138,10 @@ def test_wrappers_come_worst_first_and_categories_all(facts: Facts) -> None:
     assert set(by_category(facts.arm("sft"))) == {"bees"}
 
 
-def test_times_add_up_parts_and_survive_a_torn_line(facts: Facts) -> None:
+def test_times_add_up_parts_and_survive_a_torn_line(facts: Facts, monkeypatch: pytest.MonkeyPatch) -> None:
     assert facts.seconds["evals"] == 191.0 and facts.seconds["rl"] == 610.0
-    assert stage_seconds(Path("nowhere")) == {}
+    monkeypatch.setenv("DA_CACHE_DIR", "nowhere")
+    assert stage_seconds() == {}
 
 
 def test_the_best_passing_checkpoint_is_chosen(facts: Facts) -> None:

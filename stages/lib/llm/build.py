@@ -11,7 +11,7 @@ from stages.lib.llm.config import LlmConfig
 def build_backend(llm: LlmConfig, label: str = "requests") -> Cached:
     """The configured backend behind the request cache; weights are loaded when the first request is not in it."""
     salt = f"{llm.backend}/{llm.dtype}" if llm.backend in ("local", "vllm") else llm.backend
-    return Cached(bare_backend(llm), paths.cache() / "requests", salt, label)
+    return Cached(bare_backend(llm), paths.cache() / "requests", salt, label, llm.budget)
 
 
 def bare_backend(llm: LlmConfig) -> Backend:

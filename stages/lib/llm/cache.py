@@ -19,6 +19,7 @@ from typing import IO
 
 from pydantic import ValidationError
 
+from stages.lib.errors import StageError
 from stages.lib.llm.backend import Backend, Generation, OnResult, Request
 from stages.lib.records import Message, Sampling
 
@@ -31,13 +32,16 @@ SYNC_SECONDS = 1.0
 class Cached:
     """A backend that asks another only for what is not in the store."""
 
-    def __init__(self, backend: Backend, folder: Path, salt: str = "", label: str = "requests") -> None:
+    def __init__(
+        self, backend: Backend, folder: Path, salt: str = "", label: str = "requests", budget: int | None = None
+    ) -> None:
         self.backend = backend
         self.rows_new = 0
         self.rows_cached = 0
         self._folder = folder / backend.model_sha[:16]
         self._salt = salt
         self._label = label
+        self._budget = budget
 
     @property
     def model_sha(self) -> str:
@@ -56,6 +60,7 @@ class Cached:
         known = read_segments(self._folder, set(keys))
         first = {key: place for place, key in reversed(list(enumerate(keys)))}
         missing = sorted(place for key, place in first.items() if key not in known)
+        self._spend([requests[place] for place in missing], [keys[place] for place in missing], sampling, seed)
         self.rows_cached += len(requests) - len(missing)
         self.rows_new += len(missing)
         if missing:
@@ -67,6 +72,22 @@ class Cached:
             for place, generation in enumerate(done):
                 on_result(place, generation)
         return done
+
+    def known(self, requests: Sequence[Request], sampling: Sampling, seed: int) -> int:
+        """How many of the requests would cost nothing."""
+        keys = [self._key(request, sampling, seed) for request in requests]
+        stored = read_segments(self._folder, set(keys))
+        return len(keys) - len(set(keys) - set(stored))
+
+    def _spend(self, missing: list[Request], keys: list[str], sampling: Sampling, seed: int) -> None:
+        """Where the budget does not cover all that is missing, ask what it covers, keep that, and stop."""
+        if self._budget is None or self.rows_new + len(missing) <= self._budget:
+            return
+        left = self._budget - self.rows_new
+        if left:
+            self._ask(missing[:left], keys[:left], sampling, seed)
+        what = f"{self._label}: the budget of {self._budget} new requests is spent, {len(missing) - left} are still to be asked"
+        raise StageError(what, "what was paid is kept: raise `budget` of the role in conf/llm, and run again")
 
     def _ask(self, requests: list[Request], keys: list[str], sampling: Sampling, seed: int) -> list[Generation]:
         from tqdm import tqdm

@@ -14,6 +14,13 @@ from stages.lib.config import Section
 from stages.lib.records import Sampling
 
 
+class Price(Section):
+    """What an API takes for a million tokens, in any currency."""
+
+    read: float = Field(ge=0)
+    written: float = Field(ge=0)
+
+
 class LlmConfig(Section):
     """One model behind one backend."""
 
@@ -24,6 +31,10 @@ class LlmConfig(Section):
     batch_size: int = Field(ge=1)
     """Requests at a time: rows of a batch, or calls in flight."""
     dtype: Literal["bfloat16", "float32"]
+    budget: int | None = Field(default=None, ge=0)
+    """New requests that one run of one stage may ask; then it stops, and keeps what was paid. null: no limit."""
+    price: Price | None = None
+    """Only for the forecast of `python -m stages.spec impact`."""
 
 
 class LlmSection(Section):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from stages.lib.errors import StageError
 from stages.lib.llm.backend import Generation, Request
 from stages.lib.llm.cache import Cached
 from stages.lib.llm.scripted import Scripted
@@ -138,3 +139,13 @@ def test_after_a_kill_nothing_is_paid_twice(tmp_path: Path) -> None:
     assert len(twice) <= 2, "only the request in flight at each kill may be asked again"
     rows = [json.loads(line) for path in (tmp_path / "store").rglob("*.jsonl") for line in path.read_text().splitlines()]
     assert len({row["key"] for row in rows}) == len(rows) == 40
+
+
+def test_a_spent_budget_stops_and_keeps_what_was_paid(tmp_path: Path) -> None:
+    asked = [ask(text) for text in ("a", "b", "c")]
+    with pytest.raises(StageError, match=r"budget of 2 .* 1 are still"):
+        Cached(Scripted(echo), tmp_path, budget=2).generate(asked, GREEDY, 7)
+    again = Cached(Scripted(echo), tmp_path, budget=1)
+    assert [done.text[0] for done in again.generate(asked, GREEDY, 7)] == ["a", "b", "c"]
+    assert (again.rows_new, again.rows_cached) == (1, 2)
+    assert again.known([ask("a"), ask("c"), ask("z")], GREEDY, 7) == 2

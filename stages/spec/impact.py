@@ -1,0 +1,152 @@
+"""What a change of policies will cost, before it is paid: calls, tokens, minutes, money, and the behaviour expected to move."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+from stages.lib import jsonl, paths
+from stages.lib.config import load_section, load_value
+from stages.lib.errors import StageError
+from stages.lib.llm.backend import Request
+from stages.lib.llm.build import build_backend
+from stages.lib.llm.config import LlmConfig, SamplingConfig
+from stages.lib.policy_text import LABELS, Detail, render_policy
+from stages.lib.records import Policy, Prompt
+from stages.lib.tracking import latest
+from stages.lib.transcript import with_policy
+from stages.spec.diff import Release, reached
+
+REST = ("filter", "mix", "sft", "rl", "evals", "report")
+"""Rooms that run again behind a changed policy, whatever it costs before them."""
+LETTERS_PER_TOKEN = 4.5
+VERDICT_TOKENS = 70
+
+
+class Cost(NamedTuple):
+    """What one category will ask."""
+
+    category: str
+    generator_new: int
+    generator_cached: int
+    judge_new: int
+    """At most: what the deterministic checks screen is not judged."""
+    judge_cached: int
+    tokens_read: int
+    tokens_written: int
+
+
+class Impact(NamedTuple):
+    """The whole forecast."""
+
+    costs: list[Cost]
+    calls_of_a_full_run: int
+    minutes: float | None
+    """By this machine's last runs; None before there are any."""
+    money: float | None
+    """By `llm.<role>.price`; None where no price is set."""
+    moves: dict[str, dict[str, int]]
+    """Clause -> `comply -> refuse` -> held-out prompts that should move."""
+
+
+def impact(old: Release, new: Release) -> Impact:
+    """Compare the releases' policies and look into the request cache. Nothing is asked and nothing is written."""
+    generator, judge = load_section("llm.generator", LlmConfig), load_section("llm.judge", LlmConfig)
+    again = reached(old, new)
+    costs = [_cost(new.policies[name], old.policies.get(name), generator) for name in again]
+    samples, k = int(load_value("generate.samples_per_prompt")), int(load_value("judge.k"))
+    whole = sum(len(_prompts("train", name)) for name in new.policies) * samples * (1 + k)
+    return Impact(costs, whole, _minutes(costs) if again else 0.0, _money(costs, generator, judge), moves(old, new))
+
+
+def moves(old: Release, new: Release) -> dict[str, dict[str, int]]:
+    """Held-out prompts whose gold outcome differs between the releases, by clause."""
+    found: dict[str, Counter[str]] = {}
+    for name in sorted(set(old.policies) & set(new.policies)):
+        for prompt in _prompts("eval", name):
+            before, after = (release.policies[name].clause(prompt.clause) for release in (old, new))
+            if before is not None and after is not None and before.outcome != after.outcome:
+                found.setdefault(after.id, Counter())[f"{LABELS[before.outcome]} -> {LABELS[after.outcome]}"] += 1
+    return {clause: dict(counts) for clause, counts in found.items()}
+
+
+def show(found: Impact) -> str:
+    """For reading in a terminal."""
+    lines = [f"{'category':<18}{'generator':>22}{'judge (at most)':>22}{'tokens read':>14}{'written':>10}"]
+    for cost in found.costs:
+        generator = f"{cost.generator_new} new, {cost.generator_cached} cached"
+        judge = f"{cost.judge_new} new, {cost.judge_cached} cached"
+        lines.append(f"{cost.category:<18}{generator:>22}{judge:>22}{cost.tokens_read:>14,}{cost.tokens_written:>10,}")
+    new = sum(cost.generator_new + cost.judge_new for cost in found.costs)
+    whole = found.calls_of_a_full_run
+    lines.append(f"{new} new calls at most, {new / max(1, whole):.0%} of the {whole} of a full run")
+    known = "unknown, nothing ran here yet" if found.minutes is None else f"about {found.minutes:.0f} min, training included"
+    lines.append(f"time: {known}")
+    if found.money is not None:
+        lines.append(f"money: about {found.money:.2f} by llm.generator.price and llm.judge.price")
+    for clause, counts in found.moves.items():
+        lines += [f"{clause}: {count} held-out prompts should move, {move}" for move, count in counts.items()]
+    return "\n".join(lines)
+
+
+def as_json(found: Impact) -> dict[str, Any]:
+    """For programs."""
+    return {**found._asdict(), "costs": [cost._asdict() for cost in found.costs]}
+
+
+def _cost(policy: Policy, before: Policy | None, generator: LlmConfig) -> Cost:
+    detail: Detail = load_value("spec.detail")
+    prompts, k = _prompts("train", policy.category), int(load_value("judge.k"))
+    samples = range(int(load_value("generate.samples_per_prompt")))
+    shown = [with_policy(prompt.messages, policy, detail) for prompt in prompts]
+    asked = [Request(messages=messages, sample_index=number) for messages in shown for number in samples]
+    sampling = load_section("generate.sampling", SamplingConfig).record()
+    known = build_backend(generator).known(asked, sampling, int(load_value("seed")))
+    same = before is not None and render_policy(before, detail) == render_policy(policy, detail)
+    judged = 0 if same and known == len(asked) else k * len(asked)
+    read = [round(sum(len(message.content) for message in request.messages) / LETTERS_PER_TOKEN) for request in asked]
+    new, written = len(asked) - known, sampling.max_new_tokens
+    average = sum(read) / max(1, len(read))
+    return Cost(
+        category=policy.category,
+        generator_new=new,
+        generator_cached=known,
+        judge_new=judged,
+        judge_cached=k * len(asked) - judged,
+        tokens_read=round(average * (new + judged)),
+        tokens_written=new * written // 2 + judged * VERDICT_TOKENS,
+    )
+
+
+def _minutes(costs: list[Cost]) -> float | None:
+    runs = latest()
+    seconds = sum(found["seconds"] for stage, found in runs.items() if stage.partition("@")[0] in REST)
+    for room, counts in (
+        ("generate", {cost.category: cost.generator_new for cost in costs}),
+        ("judge", {cost.category: cost.judge_new for cost in costs}),
+    ):
+        paid = [found for stage, found in runs.items() if stage.partition("@")[0] == room and found.get("rows_new")]
+        if not paid and any(counts.values()):
+            return None
+        each = sum(found["seconds"] for found in paid) / max(1.0, sum(found["rows_new"] for found in paid))
+        seconds += each * sum(counts.values())
+    return seconds / 60
+
+
+def _money(costs: list[Cost], generator: LlmConfig, judge: LlmConfig) -> float | None:
+    if generator.price is None and judge.price is None:
+        return None
+    total = 0.0
+    for cost in costs:
+        calls = max(1, cost.generator_new + cost.judge_new)
+        for price, share in ((generator.price, cost.generator_new / calls), (judge.price, cost.judge_new / calls)):
+            if price is not None:
+                total += share * (cost.tokens_read * price.read + cost.tokens_written * price.written) / 1e6
+    return total
+
+
+def _prompts(split: str, category: str) -> list[Prompt]:
+    path = paths.prompts(split, category)
+    if not path.exists():
+        raise StageError(f"{path} does not exist, so its calls cannot be counted", "run `dvc repro prompts` first: it is free")
+    return list(jsonl.read_many(path, Prompt))
