@@ -112,8 +112,7 @@ def head_where_labelled(trainer: Any, temperature: float = 1.0) -> Any:
     """Let the trainer's model compute its head only where a token is learned, by one matrix product.
 
     Off the GPU, TRL's fused head (`trl.trainer.utils.add_fused_lm_head`) scores every position, prompts and padding too, in
-    tiles of the vocabulary with float32 products: for rows of which a third is learned it took longer than the rest of
-    the model. With a GPU TRL's own stays.
+    tiles of the vocabulary with float32 products. With a GPU TRL's own stays.
     """
     import torch
     from peft import PeftModel

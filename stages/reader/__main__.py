@@ -1,4 +1,4 @@
-"""`python -m stages.reader`: an hour on two cores; killed and started again, it goes on from its last checkpoint."""
+"""`python -m stages.reader`: hours on two cores; killed and started again, it goes on from its last checkpoint."""
 
 from __future__ import annotations
 

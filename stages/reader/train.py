@@ -131,7 +131,7 @@ def train(
 
 
 def workers(packs: int) -> ThreadPoolExecutor:
-    """A thread and a core per pack of a step: two packs side by side are a quarter faster than two cores on one pack."""
+    """A thread and a core per pack of a step: two packs side by side keep both busy, one pack does not."""
     import torch
 
     cores = torch.get_num_threads()

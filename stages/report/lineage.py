@@ -53,13 +53,13 @@ def of_clause(clause_id: str) -> list[str]:
 
 def of_example(wanted: str) -> list[str]:
     """The chain from a completion to the checkpoints, by its id or that of its training row; the beginning of an id will do."""
-    rows = {row.completion_id: row for path in (TRAIN, VALIDATION) for row in _examples(path)}
+    rows = {row.completion_id: (row.id, path) for path in (TRAIN, VALIDATION) for row in _examples(path)}
     found = [
         decision
         for path in sorted(paths.kept("any").parent.glob("*.jsonl"))
         for decision in jsonl.read_many(path, Decision)
         if decision.completion.id.startswith(wanted)
-        or (decision.completion.id in rows and rows[decision.completion.id].id.startswith(wanted))
+        or (decision.completion.id in rows and rows[decision.completion.id][0].startswith(wanted))
     ]
     if len(found) != 1:
         what = f"{wanted!r} begins the id of {len(found)} examples"
@@ -73,8 +73,8 @@ def of_example(wanted: str) -> list[str]:
     ]
     if row is None:
         return [*lines, "training example: none; it was dropped, or mix left it out"]
-    where = next(path for path in (TRAIN, VALIDATION) if any(each.id == row.id for each in _examples(path)))
-    return [*lines, f"training example {row.id} in {where}", _learned({where: [row.id]})]
+    row_id, where = row
+    return [*lines, f"training example {row_id} in {where}", _learned({where: [row_id]})]
 
 
 def of_checkpoint(folder: Path) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.lib.llm.load import load_model
+from stages.lib.llm.local import pad
 from stages.rl.config import RlConfig
 
 
@@ -38,7 +39,7 @@ class Rollout:
 
         pad_id = self._tokenizer.pad_token_id
         prefilled = prefill(self._copy, [row[:-1] for row in distinct], pad_id)
-        input_ids, mask = pad_left(distinct, pad_id, self._copy.device)
+        input_ids, mask = pad(distinct, [0] * len(distinct), pad_id, self._copy.device)
         with row_cache(self._copy, prefilled, places, 1 + self._config.max_completion_length) as cache:
             output = self._copy.generate(
                 input_ids=input_ids[places],
@@ -79,16 +80,6 @@ def refresh(copy: Any, model: Any) -> None:
         if hasattr(layer, "get_delta_weight"):
             merged = layer.get_base_layer().weight.float() + layer.get_delta_weight("default").float()
             copy.get_submodule(name).weight.copy_(merged)
-
-
-def pad_left(rows: list[tuple[int, ...]], pad: int, device: Any) -> tuple[Any, Any]:
-    """(input_ids, attention_mask), every row ending in the last column."""
-    import torch
-
-    width = max(map(len, rows))
-    ids = [[pad] * (width - len(row)) + list(row) for row in rows]
-    mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
-    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
 def until_stop(tokens: list[int], stops: list[int]) -> list[int]:

@@ -10,6 +10,7 @@ from stages.lib.config import load_section, load_value
 from stages.lib.errors import StageError
 from stages.lib.llm.backend import Request
 from stages.lib.llm.build import build_backend
+from stages.lib.llm.cache import Cached
 from stages.lib.llm.config import LlmConfig, SamplingConfig
 from stages.lib.policy_text import LABELS, Detail, render_policy
 from stages.lib.records import Policy, Prompt
@@ -53,7 +54,8 @@ def impact(old: Release, new: Release) -> Impact:
     """Compare the releases' policies and look into the request cache. Nothing is asked and nothing is written."""
     generator, judge = load_section("llm.generator", LlmConfig), load_section("llm.judge", LlmConfig)
     again = reached(old, new)
-    costs = [_cost(new.policies[name], old.policies.get(name), generator) for name in again]
+    backend = build_backend(generator)
+    costs = [_cost(new.policies[name], old.policies.get(name), backend) for name in again]
     samples, k = int(load_value("generate.samples_per_prompt")), int(load_value("judge.k"))
     whole = sum(len(_prompts("train", name)) for name in new.policies) * samples * (1 + k)
     return Impact(costs, whole, _minutes(costs) if again else 0.0, _money(costs, generator, judge), moves(old, new))
@@ -94,14 +96,14 @@ def as_json(found: Impact) -> dict[str, Any]:
     return {**found._asdict(), "costs": [cost._asdict() for cost in found.costs]}
 
 
-def _cost(policy: Policy, before: Policy | None, generator: LlmConfig) -> Cost:
+def _cost(policy: Policy, before: Policy | None, backend: Cached) -> Cost:
     detail: Detail = load_value("spec.detail")
     prompts, k = _prompts("train", policy.category), int(load_value("judge.k"))
     samples = range(int(load_value("generate.samples_per_prompt")))
     shown = [with_policy(prompt.messages, policy, detail) for prompt in prompts]
     asked = [Request(messages=messages, sample_index=number) for messages in shown for number in samples]
     sampling = load_section("generate.sampling", SamplingConfig).record()
-    known = build_backend(generator).known(asked, sampling, int(load_value("seed")))
+    known = backend.known(asked, sampling, int(load_value("seed")))
     same = before is not None and render_policy(before, detail) == render_policy(policy, detail)
     judged = 0 if same and known == len(asked) else k * len(asked)
     read = [round(sum(len(message.content) for message in request.messages) / LETTERS_PER_TOKEN) for request in asked]

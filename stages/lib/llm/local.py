@@ -1,8 +1,8 @@
 """transformers in this process, on CPU or GPU; the part all prompts share is computed once.
 
-In a stage every prompt begins with the same policy. It is prefilled once into a cache; each batch gets a copy of that cache,
-and only the rest of its prompts, padded on the left, runs through the model: about three times plain batched `generate`.
-A batch may span policies (a step of RL asks its judge about many): then each row gets the cache of its own.
+In a stage every prompt begins with the same policy. It is prefilled once into a cache that all rows of a batch share (see
+`prefix`), and only the rest of the prompts, padded on the left, runs through the model. A batch may span policies, as when a
+step of RL asks its judge: then each row goes on from the cache of its own.
 """
 
 from __future__ import annotations

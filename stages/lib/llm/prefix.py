@@ -1,7 +1,7 @@
 """Key-value caches in which rows that begin alike share their beginning.
 
-transformers' DynamicCache gives every row its own copy of a policy, and copies the whole of it for each new token: with a
-policy of 400 tokens, decoding spends most of its time on that. `PrefixCache` keeps each distinct beginning once, writes new
+transformers' DynamicCache gives every row its own copy of a policy, and copies the whole of it for each new token.
+`PrefixCache` keeps each distinct beginning once, writes new
 tokens in place, and attends to both with plain matrix products. It serves models whose layers all attend in full, on a
 CPU; others get the DynamicCache, rows selected. Heavy imports: to be imported where it is used.
 """
@@ -19,6 +19,8 @@ from transformers import AttentionInterface, AttentionMaskInterface, DynamicCach
 from transformers.cache_utils import Cache, CacheLayerMixin
 from transformers.masking_utils import eager_mask
 
+from stages.lib.llm.local import pad
+
 NAME = "shared_prefix"
 PLAIN = frozenset({"llama", "qwen2", "qwen3", "smollm3"})
 """Model types whose attention is softmax(qk)v and nothing else: no soft cap, no sinks, no bias."""
@@ -26,13 +28,10 @@ PLAIN = frozenset({"llama", "qwen2", "qwen3", "smollm3"})
 
 def prefill(model: Any, prefixes: Sequence[Sequence[int]], pad_id: int) -> DynamicCache:
     """One pass over distinct beginnings, padded on the left; row i of the cache holds prefix i."""
-    width = max(map(len, prefixes))
-    ids = [[pad_id] * (width - len(prefix)) + list(prefix) for prefix in prefixes]
-    seen = [[0] * (width - len(prefix)) + [1] * len(prefix) for prefix in prefixes]
-    mask = torch.tensor(seen, device=model.device)
+    input_ids, mask = pad(prefixes, [0] * len(prefixes), pad_id, model.device)
     cache = DynamicCache(config=model.config)
     model(
-        input_ids=torch.tensor(ids, device=model.device),
+        input_ids=input_ids,
         attention_mask=mask,
         position_ids=(mask.cumsum(-1) - 1).clamp(min=0),
         past_key_values=cache,
