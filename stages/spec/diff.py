@@ -21,8 +21,8 @@ from stages.spec.build import STYLE, build_policies
 from stages.spec.config import SpecConfig
 
 COSMETIC = "cosmetic only"
-EVERYONE = ("summary changed", "style changed", "category added", "category removed")
-"""Kinds that reach every category: each policy carries the style, and a line about each other category."""
+EVERYONE = ("title changed", "summary changed", "style changed", "category added", "category removed")
+"""Kinds that reach every category: each policy carries the style, and title and summary of each other category."""
 RELEASES = Path("conf") / "spec"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from stages.lib.errors import StageError
 from stages.spec.__main__ import main
-from stages.spec.diff import COSMETIC, differences, reached, release
+from stages.spec.diff import COSMETIC, differences, reached, release, show
 from tests.spec.samples import GARDEN, STYLE
 
 POND = GARDEN.replace("garden", "pond").replace("Garden", "Pond").replace("GA", "PO").replace("Weeds are", "Fish are")
@@ -75,8 +75,11 @@ def test_a_new_number_is_one_clause_gone_and_one_come(house: Path) -> None:
     assert one_clause("### GA2", "### GA3")[0] == [("garden", "GA2", "removed"), ("garden", "GA3", "added")]
 
 
-def test_summary_and_style_reach_everyone(house: Path) -> None:
+def test_title_summary_and_style_reach_everyone(house: Path) -> None:
     assert one_clause("Weeds are fought", "Weeds are fed") == ([("garden", None, "summary changed")], ["garden", "pond"])
+    assert one_clause("title: Garden", "title: Gardens") == ([("garden", None, "title changed")], ["garden", "pond"])
+    with release("v1") as old, release("v2") as new:
+        assert "(title changed reaches every category)" in show(differences(old, new), old, new)
     changes, again = changed(style=STYLE.replace("No.", "Never."))
     assert changes == [("style", "refuse", "style changed")] and again == ["garden", "pond"]
 
