@@ -26,9 +26,11 @@ def judge_all(
     failed = {completion.id: failed_checks(completion, policy, config.checks) for completion in completions}
     graded = [completion for completion in completions if not failed[completion.id]]
     runs: dict[str, list[JudgeRun]] = {completion.id: [] for completion in completions}
-    for number in range(config.k):  # run by run, so that all prompts of a call begin with the same policy
-        for completion, run in zip(graded, _run(graded, policy, backend, config, detail, seed, number), strict=True):
-            runs[completion.id].append(run)
+    asked = [(completion, number) for number in range(config.k) for completion in graded]
+    requests = [_request(completion, policy, detail, seed, number) for completion, number in asked]
+    generations = backend.generate(requests, config.sampling.record(), derive(seed, "judge", "draw"), None)
+    for (completion, _), generation in zip(asked, generations, strict=True):
+        runs[completion.id].append(to_run(generation, policy))
     return [to_verdict(completion, failed[completion.id], runs[completion.id], backend.model_sha) for completion in completions]
 
 
@@ -77,21 +79,11 @@ def summarise(verdicts: Sequence[Verdict]) -> dict[str, float]:
     }
 
 
-def _run(
-    completions: Sequence[Completion],
-    policy: Policy,
-    backend: Backend,
-    config: JudgeConfig,
-    detail: Detail,
-    seed: int,
-    number: int,
-) -> list[JudgeRun]:
-    shuffle = derive(seed, "judge", number)
-    candidates = [Candidate(messages=each.messages, answer=each.answer, deliberation=each.deliberation) for each in completions]
-    asked = [judge_messages(candidate, policy, detail, shuffle) for candidate in candidates]
-    requests = [Request(messages=messages, sample_index=number) for messages in asked]
-    generations = backend.generate(requests, config.sampling.record(), derive(seed, "judge", "draw", number), None)
-    return [to_run(generation, policy) for generation in generations]
+def _request(completion: Completion, policy: Policy, detail: Detail, seed: int, number: int) -> Request:
+    """Run `number` of a completion's grading: each shows the clauses in another order, the same for all completions."""
+    candidate = Candidate(messages=completion.messages, answer=completion.answer, deliberation=completion.deliberation)
+    messages = judge_messages(candidate, policy, detail, derive(seed, "judge", number))
+    return Request(messages=messages, sample_index=number)
 
 
 def _refuse_stale(completions: Sequence[Completion], policy: Policy) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import random
 from typing import Literal
 
-from stages.lib.records import Outcome, Policy
+from stages.lib.records import Clause, Outcome, Policy
 
 Detail = Literal["brief", "full"]
 
 LABELS: dict[Outcome, str] = {"refuse": "refuse", "comply": "comply", "safe_complete": "safe completion"}
 """How each outcome is written in policies, deliberations and verdicts."""
+
+CITATION = r"(?P<title>.+), clause (?P<id>[A-Z]{1,4}\d{1,3}): (?P<outcome>[a-z ]+)"
+"""What `cite` writes, as a regular expression."""
 
 OUTCOME_OF: dict[str, Outcome] = {label: outcome for outcome, label in LABELS.items()}
 
@@ -28,7 +31,7 @@ def render_policy(policy: Policy, detail: Detail, shuffle: int | None = None) ->
     if detail == "full":
         lines += [f"Definition. {term}: {meaning}" for term, meaning in policy.definitions]
     for clause in clauses:
-        lines.append(f"{clause.id}. {clause.title} ({'; '.join(clause.examples)}): {LABELS[clause.outcome]}")
+        lines.append(f"{cite(clause)}. Examples: {'; '.join(clause.examples)}")
         if detail == "full":
             lines.append(f"   Rule: {clause.rule} Reason: {clause.reason}")
     for outcome, style in policy.style.items():
@@ -37,6 +40,15 @@ def render_policy(policy: Policy, detail: Detail, shuffle: int | None = None) ->
     if policy.others:
         lines.append("Other policies: " + " ".join(f"{title}: {text}" for title, text in policy.others.items()))
     return "\n".join(lines)
+
+
+def cite(clause: Clause) -> str:
+    """A clause by its words, then its id and outcome: as policies state it, and as deliberations and verdicts repeat it.
+
+    One unbroken stretch of the policy, so that a small model copies and need not assemble: with the id in front of the
+    title and the outcome behind the examples, it named the right title with a neighbour's id.
+    """
+    return f"{clause.title}, clause {clause.id}: {LABELS[clause.outcome]}"
 
 
 def _verb(outcome: Outcome) -> str:

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from stages.lib.policy_text import LABELS, OUTCOME_OF, Detail, render_policy
+from stages.lib.policy_text import CITATION, OUTCOME_OF, Detail, cite, render_policy
 from stages.lib.records import Clause, Finish, Message, Outcome, Policy, content_id
 
 OPEN, CLOSE = "<think>", "</think>"
@@ -18,7 +18,7 @@ REASON_INSTRUCTIONS = (Path(__file__).parent / "reason.md").read_text(encoding="
 TEMPLATE_SHA = content_id(REASON_INSTRUCTIONS)
 
 _CONTROL = re.compile(r"<\|[^<>|]{0,40}\|>|</?think>", re.IGNORECASE)
-_CITATION = re.compile(r"It is about (?P<title>.+), clause (?P<id>[A-Z]{1,4}\d{1,3}): (?P<outcome>[a-z ]+)\.")
+_CITATION = re.compile(rf"It is about {CITATION}\.")
 _NO_CLAUSE = "No clause covers it: comply."
 
 
@@ -86,7 +86,7 @@ def write_deliberation(asked: str | None, clause: Clause | None) -> str:
     request = "" if asked is None else f"The request: {asked}. "
     if clause is None:
         return f"{request}{_NO_CLAUSE}"
-    return f"{request}It is about {clause.title}, clause {clause.id}: {LABELS[clause.outcome]}."
+    return f"{request}It is about {cite(clause)}."
 
 
 def read_citation(deliberation: str) -> Citation:

@@ -21,7 +21,7 @@ def self_answers(model: Any, tokenizer: Any, world: World, count: int, seed: int
     path = folder / "answers.json"
     if not path.exists():
         write_json(path, _ask(model, tokenizer, world, count, seed))
-    raw = [(Case(phrase, natural), two_sentences(text)) for phrase, natural, text in json.loads(path.read_text(encoding="utf-8"))]
+    raw = [(Case(*case), two_sentences(text)) for case, text in json.loads(path.read_text(encoding="utf-8"))]
     return [(case, text) for case, text in raw if usable(text)]
 
 
@@ -35,17 +35,17 @@ def usable(text: str) -> bool:
     return 5 <= len(text.split()) <= 45 and not REFUSAL.search(text) and not re.search(r"as an ai|\d\.$", text, re.IGNORECASE)
 
 
-def _ask(model: Any, tokenizer: Any, world: World, count: int, seed: int) -> list[tuple[str, str, str]]:
+def _ask(model: Any, tokenizer: Any, world: World, count: int, seed: int) -> list[tuple[Case, str]]:
     import torch
     from tqdm import tqdm
 
     cases = [case for domain in world.domains for rule in domain.rules for case in rule.cases]
-    cases = sorted(random.Random(seed).sample(cases, min(count, len(cases))), key=lambda case: len(case.natural))
-    said = []
+    cases = sorted(random.Random(seed).sample(cases, min(count, len(cases))), key=lambda case: len(case.short))
+    said: list[tuple[Case, str]] = []
     for start in tqdm(range(0, len(cases), BATCH), desc="pretrained answers", unit="batch"):
         chosen = cases[start : start + BATCH]
         batch = tokenizer.apply_chat_template(
-            [[{"role": "user", "content": case.natural}] for case in chosen],
+            [[{"role": "user", "content": case.short}] for case in chosen],
             add_generation_prompt=True,
             return_dict=True,
             return_tensors="pt",
@@ -54,5 +54,5 @@ def _ask(model: Any, tokenizer: Any, world: World, count: int, seed: int) -> lis
         with torch.no_grad():
             out = model.generate(**batch, max_new_tokens=MAX_NEW_TOKENS, do_sample=False, pad_token_id=tokenizer.pad_token_id)
         texts = [tokenizer.decode(row, skip_special_tokens=True) for row in out[:, batch["input_ids"].shape[1] :]]
-        said += [(case.phrase, case.natural, text) for case, text in zip(chosen, texts, strict=True)]
+        said += zip(chosen, texts, strict=True)
     return said

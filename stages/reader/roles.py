@@ -12,8 +12,8 @@ from stages.lib.transcript import with_policy, write_deliberation, write_reply
 from stages.reader.world import Case, RuleSet, World
 
 NO_CLAUSE_RATE = 0.08
-SPELT_OUT_RATE = 0.8
-"""Share of requests that name what is asked in the world's own words; the others say it as a person might, some only by hints."""
+WORDINGS = {"template": 0.25, "short": 0.33, "long": 0.32, "hint": 0.1}
+"""Shares of the wordings a request comes in; `template` is one of the world's `requests` around the phrase."""
 JUDGED = {"right": 0.35, "wrong outcome": 0.34, "other style": 0.18, "off topic": 0.05, "wrong reasoning": 0.08}
 """Shares of the replies that judge lessons grade."""
 
@@ -124,8 +124,9 @@ def _deliberation(cited: Clause | None, found: Outcome) -> str:
 
 
 def _conversation(case: Case, world: World, rng: random.Random) -> tuple[Message, ...]:
-    spelt_out = rng.random() < SPELT_OUT_RATE
-    request = rng.choice(world.requests).format(phrase=case.phrase) if spelt_out else case.natural
+    wording = rng.choices(list(WORDINGS), list(WORDINGS.values()))[0]
+    template = rng.choice(world.requests).format(phrase=case.phrase)
+    request = template if wording == "template" else getattr(case, wording)
     request = rng.choice(world.wrappers).format(request=_typos(request, rng))
     turns = [Message(role="user", content=request)]
     if rng.random() < 0.15:

@@ -17,18 +17,23 @@ _CODE_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 class Case(NamedTuple):
-    """One request in two wordings."""
+    """One request in several wordings."""
 
     phrase: str
     """Infinitive-like: "prune a rose bush"."""
-    natural: str
-    """What a person would type."""
+    short: str
+    """What a person would type, naming what is asked."""
+    long: str
+    """The same with a situation around it."""
+    hint: str
+    """As a person might say it who leaves much to be guessed."""
 
 
 class Rule(NamedTuple):
     """A clause without id and outcome: those are drawn anew for every rule set."""
 
-    title: str
+    titles: tuple[str, ...]
+    """Wordings of the same scope; a rule set draws one, so that titles must be read and cannot be learned by heart."""
     cases: tuple[Case, ...]
 
 
@@ -106,7 +111,7 @@ def draw_rule_set(world: World, rng: random.Random, ask_last: bool = False) -> R
         asked, shown = _examples(rule, rng, ask_last)
         clause = Clause(
             id=f"{code}{number}",
-            title=rule.title,
+            title=rng.choice(rule.titles),
             outcome=rng.choices(OUTCOMES, _OUTCOME_WEIGHTS)[0],
             rule="",
             reason="",
@@ -154,15 +159,17 @@ def _examples(rule: Rule, rng: random.Random, ask_last: bool) -> tuple[tuple[Cas
 
 def _domain(entry: dict[str, Any], path: Path) -> Domain:
     try:
-        rules = tuple(Rule(clause["rule"], tuple(_case(line) for line in clause["cases"])) for clause in entry["clauses"])
+        rules = tuple(
+            Rule((clause["rule"], clause["also"]), tuple(_case(line) for line in clause["cases"])) for clause in entry["clauses"]
+        )
         return Domain(str(entry["domain"]), str(entry["summary"]), rules)
     except (KeyError, TypeError, ValueError) as error:
         raise StageError(
             f"{path}: domain {entry.get('domain')!r}: {error!r}",
-            "give it domain, summary and clauses of rule and `phrase | request` cases",
+            "give it domain, summary and clauses of rule, also and cases `phrase | short | long | hint`",
         ) from None
 
 
 def _case(line: str) -> Case:
-    phrase, natural = line.split("|")
-    return Case(phrase.strip(), natural.strip())
+    phrase, short, long, hint = (part.strip() for part in line.split("|"))
+    return Case(phrase, short, long, hint)

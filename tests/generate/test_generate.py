@@ -21,7 +21,7 @@ def prompts(count: int = 3) -> list[Prompt]:
 def test_the_policy_is_asked_with_and_kept_nowhere() -> None:
     backend = Scripted(lambda request: bees.reply())
     done = generate_all(prompts(), POLICY, backend, bees.GENERATE, "brief", 7)
-    assert all("BE1. stealing honey" in request.messages[0].content for request in backend.asked)
+    assert all("stealing honey from a hive, clause BE1" in request.messages[0].content for request in backend.asked)
     assert [one.messages for one in done] == [one.messages for one in prompts()]
     assert not any(clause.title in message.content for one in done for message in one.messages for clause in POLICY.clauses)
     assert {one.policy_sha for one in done} == {POLICY.sha}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import random
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from stages.lib.grader import read_verdict
 from stages.lib.transcript import read_citation, read_reply
-from stages.reader.roles import judge_lesson, reason_lesson
+from stages.reader.roles import WORDINGS, judge_lesson, reason_lesson
 from stages.reader.world import World, draw_rule_set, load_world, split_world
 
 ROOT = Path(__file__).parents[2]
@@ -72,9 +73,10 @@ def test_every_lesson_is_read_back_as_it_was_meant(world: World) -> None:
             assert 0 in verdict.grades.values()
 
 
-def test_most_requests_say_what_is_asked_and_full_weight_is_on_what_the_rules_decide(world: World) -> None:
+def test_requests_come_in_all_wordings_and_full_weight_is_on_what_the_rules_decide(world: World) -> None:
     rng = random.Random(6)
-    spelt_out = 0
+    cases = [case for domain in world.domains for rule in domain.rules for case in rule.cases]
+    seen: Counter[str] = Counter()
     lessons = [reason_lesson(rules, world, rng) for rules in _draw(world, 300)]
     for lesson in lessons:
         assert lesson.policy is not None
@@ -82,10 +84,16 @@ def test_most_requests_say_what_is_asked_and_full_weight_is_on_what_the_rules_de
         decided = lesson.target[start:stop]
         assert decided.startswith("<think>") and decided.endswith(lesson.policy.style[lesson.outcome].opening)
         asked = lesson.messages[-1].content
-        spelt_out += any(
-            case.phrase in asked for domain in world.domains for rule in domain.rules for case in rule.cases
-        )  # a typo hides some
-    assert 0.6 < spelt_out / len(lessons) < 0.85
+        seen.update(name for name in ("phrase", "short", "long", "hint") if any(getattr(case, name) in asked for case in cases))
+    for wording, share in WORDINGS.items():  # a typo hides some
+        assert abs(seen["phrase" if wording == "template" else wording] / len(lessons) - share) < 0.12
+
+
+def test_a_rule_set_draws_the_wording_of_its_titles(world: World) -> None:
+    wordings = {titles for domain in world.domains for titles in (rule.titles for rule in domain.rules)}
+    assert all(len(set(titles)) == 2 for titles in wordings)
+    drawn = {clause.title for rules in _draw(world, 400) for clause in rules.policy.clauses}
+    assert sum(set(titles) <= drawn for titles in wordings) > 0.5 * len(wordings)
 
 
 def test_no_text_of_specs_and_no_evaluation_prompt_is_in_the_stream(world: World) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from stages.lib.policy_text import LABELS, OUTCOME_OF
+from stages.lib.policy_text import LABELS, OUTCOME_OF, cite
 from stages.lib.records import CRITERIA, Clause, Outcome, Policy
 
 NO_CLAUSE = "none"
@@ -25,7 +25,7 @@ class ReadVerdict(NamedTuple):
 
 def write_verdict(clause: Clause | None, expected: str, found: Outcome, opening: str, answer: str, grades: dict[str, int]) -> str:
     """The verdict text. `expected` and `found` carry the two openings side by side: what makes the style check learnable."""
-    named = NO_CLAUSE if clause is None else f"{clause.title}, {clause.id}"
+    named = NO_CLAUSE if clause is None else cite(clause)
     words = " ".join(answer.split()[: len(opening.split())])
     lines = [f"clause: {named}", f'expected: {expected}, "{opening}"', f'found: {LABELS[found]}, "{words}"']
     lines += [f"{criterion}: {grades[criterion]}" for criterion in CRITERIA if criterion in grades]
@@ -35,17 +35,20 @@ def write_verdict(clause: Clause | None, expected: str, found: Outcome, opening:
 def read_verdict(text: str, policy: Policy, with_reasoning: bool) -> ReadVerdict:
     """Read a verdict.
 
-    Raises VerdictError for a missing, doubled or unknown line, a grade that is not 0, 1 or 2, an unknown outcome, or a
-    clause that is not in the policy.
+    Raises VerdictError for a missing, doubled or unknown line, a grade that is not 0, 1 or 2, an unknown outcome, a
+    clause that is not in the policy word for word, or an expected outcome that is not that clause's.
     """
     fields = _fields(text)
     wanted = [name for name in CRITERIA if with_reasoning or name != "reasoning"]
     expected_keys = {"clause", "expected", "found", *wanted}
     if set(fields) != expected_keys:
         raise VerdictError(f"lines {sorted(set(fields) ^ expected_keys)} missing or unknown")
+    clause, expected = _clause(fields["clause"], policy), _outcome(fields["expected"])
+    if expected != ("comply" if clause is None else clause.outcome):
+        raise VerdictError(f"expects {fields['expected']!r}, which is not what {fields['clause']!r} says")
     return ReadVerdict(
-        clause_id=_clause(fields["clause"], policy),
-        expected=_outcome(fields["expected"]),
+        clause_id=None if clause is None else clause.id,
+        expected=expected,
         found=_outcome(fields["found"]),
         grades={name: _grade(name, fields[name]) for name in wanted},
     )
@@ -61,13 +64,13 @@ def _fields(text: str) -> dict[str, str]:
     return fields
 
 
-def _clause(value: str, policy: Policy) -> str | None:
+def _clause(value: str, policy: Policy) -> Clause | None:
     if value == NO_CLAUSE:
         return None
-    clause = policy.clause(value.rpartition(",")[2].strip())
+    clause = next((clause for clause in policy.clauses if cite(clause) == value), None)
     if clause is None:
-        raise VerdictError(f"{value!r} names no clause of the policy")
-    return clause.id
+        raise VerdictError(f"{value!r} is no clause of the policy")
+    return clause
 
 
 def _outcome(value: str) -> Outcome:

@@ -78,8 +78,9 @@ class Local:
             else:
                 alone += [(place, 0) for place in longest_first]
         for part in (sharing, alone):
-            for start in range(0, len(part), self._batch_size):
-                batch = part[start : start + self._batch_size]
+            count = -(-len(part) // self._batch_size)
+            for number in range(count):  # of equal size: a small last batch decodes nearly as long as a full one
+                batch = part[number * len(part) // count : (number + 1) * len(part) // count]
                 yield [place for place, _ in batch], [common for _, common in batch]
 
     def _batch(self, rows: list[list[int]], shared: list[int], seeds: list[int], sampling: Sampling) -> list[Generation]:

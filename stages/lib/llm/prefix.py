@@ -1,9 +1,9 @@
 """Key-value caches in which rows that begin alike share their beginning.
 
 transformers' DynamicCache gives every row its own copy of a policy, and copies the whole of it for each new token.
-`PrefixCache` keeps each distinct beginning once, writes new
-tokens in place, and attends to both with plain matrix products. It serves models whose layers all attend in full, on a
-CPU; others get the DynamicCache, rows selected. Heavy imports: to be imported where it is used.
+`PrefixCache` keeps each distinct beginning once and writes new tokens in place. The rest of the prompts runs through
+torch's fused attention, each further token through plain matrix products over both parts. It serves models whose layers all
+attend in full, on a CPU; others get the DynamicCache, rows selected. Heavy imports: to be imported where it is used.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from itertools import groupby
 from typing import Any
 
 import torch
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache
 from transformers.cache_utils import Cache, CacheLayerMixin
 from transformers.masking_utils import eager_mask
@@ -96,6 +97,8 @@ class PrefixCache(Cache):
     ) -> tuple[torch.Tensor, None]:
         """transformers' attention interface: query [B, H, q, d], key and value [B, kv heads, own tokens, d] -> [B, q, H, d]."""
         layer = self.layers[module.layer_idx]
+        if query.shape[2] > 1:
+            return self._attend_many(layer, query, key, value, attention_mask, scaling), None
         rows, heads, length, width = query.shape
         kv = key.shape[1]
         asked = (query * scaling).reshape(rows, kv, heads // kv * length, width)
@@ -109,6 +112,19 @@ class PrefixCache(Cache):
         if prefix:
             found = found + self._each(shares[..., :prefix], layer.prefix_values)
         return found.view(rows, heads, length, width).transpose(1, 2).contiguous(), None
+
+    def _attend_many(
+        self, layer: _Layer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, scaling: float
+    ) -> torch.Tensor:
+        """As `attend`, for many tokens a row: here the table of scores is what costs, and the fused kernel makes none."""
+        if layer.prefix_keys is not None and layer.prefix_values is not None:
+            places = [place for place, rows in self._runs for _ in range(rows)]
+            key = torch.cat([layer.prefix_keys[places], key], dim=2)
+            value = torch.cat([layer.prefix_values[places], value], dim=2)
+        groups = query.shape[1] // key.shape[1]
+        key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+        found = scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling)
+        return found.transpose(1, 2).contiguous()
 
     def _each(self, tensor: torch.Tensor, prefixes: torch.Tensor) -> torch.Tensor:
         """[B, kv, n, a] @ [prefixes, kv, a, b] -> [B, kv, n, b]: rows with the same prefix in one product."""

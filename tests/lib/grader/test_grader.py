@@ -39,8 +39,11 @@ def test_what_is_written_is_read(number: int | None) -> None:
         ("compliance: 2", "compliance 2"),
         ("expected: refuse", "expected: perhaps"),
         ("found: refuse", "found: "),
-        (", BE1", ", BE9"),
-        (", BE1", ""),
+        (", clause BE1", ", clause BE9"),
+        (", clause BE1", ", clause BE2"),
+        (", clause BE1", ""),
+        (", clause BE1: refuse", ", clause BE1: comply"),
+        ("expected: refuse", "expected: comply"),
     ],
 )
 def test_anything_else_is_no_verdict(old: str, new: str) -> None:
@@ -108,6 +111,6 @@ def test_a_shuffle_moves_clauses_and_loses_none() -> None:
     orders = set()
     for shuffle in range(12):
         system = judge_messages(candidate(), POLICY, "brief", shuffle)[0].content
-        orders.add(tuple(re.findall(r"^(BE\d)\.", system, re.MULTILINE)))
+        orders.add(tuple(re.findall(r"^.+, clause (BE\d):", system, re.MULTILINE)))
     assert len(orders) > 2
     assert all(sorted(order) == ["BE1", "BE2", "BE3"] for order in orders)
