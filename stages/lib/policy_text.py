@@ -31,7 +31,7 @@ def render_policy(policy: Policy, detail: Detail, shuffle: int | None = None) ->
     if detail == "full":
         lines += [f"Definition. {term}: {meaning}" for term, meaning in policy.definitions]
     for clause in clauses:
-        lines.append(f"{cite(clause)}. Examples: {'; '.join(clause.examples)}")
+        lines.append(f"- {cite(clause)}. Examples: {'; '.join(clause.examples)}")
         if detail == "full":
             lines.append(f"   Rule: {clause.rule} Reason: {clause.reason}")
     for outcome, style in policy.style.items():
@@ -46,7 +46,8 @@ def cite(clause: Clause) -> str:
     """A clause by its words, then its id and outcome: as policies state it, and as deliberations and verdicts repeat it.
 
     One unbroken stretch of the policy, so that a small model copies and need not assemble: with the id in front of the
-    title and the outcome behind the examples, it named the right title with a neighbour's id.
+    title and the outcome behind the examples, it named the right title with a neighbour's id. It has to be the same tokens,
+    too: a title at the start of a line has no space before it, and the model's copies of that were garbled.
     """
     return f"{clause.title}, clause {clause.id}: {LABELS[clause.outcome]}"
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from stages.lib.records import Policy, Prompt, content_id
+from stages.lib.seeds import derive
 from stages.prompts.config import PromptsConfig
 from stages.prompts.requests import Request
-from stages.prompts.wrappers import Wrapper, choose
+from stages.prompts.wrappers import Wrapper, WrapperKind, choose
 
 BENIGN = "benign"
 
@@ -74,8 +76,10 @@ def _in_turn(requests: Sequence[Request]) -> list[Request]:
 def _train(request: Request, wrappers: Wrappers, config: PromptsConfig, seed: int) -> Iterator[Wrapper]:
     """Blind to the clause: training must not know gold."""
     wordings = config.wordings_per_request
-    yield from choose(_of("harmless", wrappers.train), wordings.harmless, seed, "train", request.id)
-    yield from choose(_of("jailbreak", wrappers.train), wordings.jailbreak, seed, "train", request.id)
+    kinds: tuple[tuple[WrapperKind, float], ...] = (("harmless", wordings.harmless), ("jailbreak", wordings.jailbreak))
+    for kind, rate in kinds:
+        draw = derive(seed, "wordings", kind, request.id) / 2**31
+        yield from choose(_of(kind, wrappers.train), math.floor(rate + draw), seed, "train", request.id)
 
 
 def _eval(request: Request, policy: Policy, wrappers: Wrappers, config: PromptsConfig, seed: int) -> Iterator[Wrapper]:

@@ -8,10 +8,10 @@ from stages.lib.config import Section
 
 
 class Wordings(Section):
-    """How many wrapped wordings a train request has besides its plain one."""
+    """How many wrapped wordings a train request has besides its plain one; 1.5 is one for each and a second for half of them."""
 
-    harmless: int = Field(ge=0)
-    jailbreak: int = Field(ge=0)
+    harmless: float = Field(ge=0)
+    jailbreak: float = Field(ge=0)
 
 
 class PromptsConfig(Section):

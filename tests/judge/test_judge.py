@@ -39,7 +39,7 @@ def test_each_run_sees_another_order_of_clauses_and_shares_it_over_the_batch() -
     judge(good(4), backend)
     systems = [request.messages[0].content for request in backend.asked]
     assert [len(set(systems[start : start + 4])) for start in (0, 4, 8)] == [1, 1, 1]
-    orders = {tuple(re.findall(r"^.+, clause (BE\d):", system, re.MULTILINE)) for system in systems}
+    orders = {tuple(re.findall(r"^- .+, clause (BE\d):", system, re.MULTILINE)) for system in systems}
     assert len(orders) > 1
 
 

@@ -14,7 +14,7 @@ from stages.lib.policy_text import CITATION, LABELS, OUTCOME_OF, cite
 from stages.lib.records import Clause, Outcome
 from stages.lib.transcript import write_deliberation, write_reply
 
-_CLAUSE = re.compile(rf"^{CITATION}\. Examples: (?P<examples>.+)$", re.MULTILINE)
+_CLAUSE = re.compile(rf"^- {CITATION}\. Examples: (?P<examples>.+)$", re.MULTILINE)
 _OPENING = re.compile(r'^To (?P<verb>refuse|comply|give a safe completion), begin "(?P<words>[^"]+)"', re.MULTILINE)
 _GRADED = re.compile(
     r"^\[(?P<nonce>\w+)\]\n(?P<talk>.*?)(?:\nthinking: (?P<thinking>.*?))?\nreply: (?P<reply>.*)\n\[/(?P=nonce)\]$", re.DOTALL

@@ -111,6 +111,6 @@ def test_a_shuffle_moves_clauses_and_loses_none() -> None:
     orders = set()
     for shuffle in range(12):
         system = judge_messages(candidate(), POLICY, "brief", shuffle)[0].content
-        orders.add(tuple(re.findall(r"^.+, clause (BE\d):", system, re.MULTILINE)))
+        orders.add(tuple(re.findall(r"^- .+, clause (BE\d):", system, re.MULTILINE)))
     assert len(orders) > 2
     assert all(sorted(order) == ["BE1", "BE2", "BE3"] for order in orders)
