@@ -14,6 +14,9 @@ class JudgeConfig(Section):
 
     k: int = Field(ge=1)
     """Runs per completion; each sees the clauses in another order, so that their errors come apart."""
+    reads_deliberation: bool
+    """Whether the judge is shown the deliberation and grades it itself. A small judge copies the clause it reads there: false
+    shows it request and answer alone, and the deliberation is graded by whether it cites what the judge found."""
     sampling: SamplingConfig
     """Greedy: what varies between runs is the order of the clauses."""
     checks: CheckLimits

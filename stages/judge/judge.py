@@ -12,8 +12,9 @@ from stages.lib.errors import StageError
 from stages.lib.grader import JUDGE_TEMPLATE_SHA, Candidate, VerdictError, judge_messages, read_verdict
 from stages.lib.llm.backend import Backend, Generation, Request
 from stages.lib.policy_text import Detail
-from stages.lib.records import Completion, JudgeRun, Policy, Verdict
+from stages.lib.records import Completion, JudgeRun, Outcome, Policy, Verdict
 from stages.lib.seeds import derive
+from stages.lib.transcript import read_citation
 
 BAD: tuple[Literal["errored", "unreadable"], ...] = ("errored", "unreadable")
 
@@ -27,10 +28,11 @@ def judge_all(
     graded = [completion for completion in completions if not failed[completion.id]]
     runs: dict[str, list[JudgeRun]] = {completion.id: [] for completion in completions}
     asked = [(completion, number) for number in range(config.k) for completion in graded]
-    requests = [_request(completion, policy, detail, seed, number) for completion, number in asked]
+    requests = [_request(completion, policy, config.reads_deliberation, detail, seed, number) for completion, number in asked]
     generations = backend.generate(requests, config.sampling.record(), derive(seed, "judge", "draw"), None)
     for (completion, _), generation in zip(asked, generations, strict=True):
-        runs[completion.id].append(to_run(generation, policy))
+        unread = None if config.reads_deliberation else completion.deliberation
+        runs[completion.id].append(to_run(generation, policy, unread))
     return [to_verdict(completion, failed[completion.id], runs[completion.id], backend.model_sha) for completion in completions]
 
 
@@ -50,19 +52,31 @@ def to_verdict(completion: Completion, failed: tuple[str, ...], runs: Sequence[J
     )
 
 
-def to_run(generation: Generation, policy: Policy) -> JudgeRun:
-    """What the judge wrote, read strictly. Text cut off at the limit is unreadable even if what is there would parse."""
+def to_run(generation: Generation, policy: Policy, unread: str | None = None) -> JudgeRun:
+    """What the judge wrote, read strictly. Text cut off at the limit is unreadable even if what is there would parse.
+
+    `unread` is a deliberation that the judge was not shown: its grade is how far it agrees with what the judge found.
+    """
     if generation.error is not None:
         return JudgeRun(status="errored", text=generation.error)
     try:
         if generation.truncated:
             raise VerdictError("cut off")
-        read = read_verdict(generation.text, policy, with_reasoning=True)
+        read = read_verdict(generation.text, policy, with_reasoning=unread is None)
     except VerdictError:
         return JudgeRun(status="unreadable", text=generation.text)
+    grades = read.grades if unread is None else read.grades | {"reasoning": agreement(unread, read.clause_id, read.expected)}
     return JudgeRun(
-        status="graded", clause=read.clause_id, expected=read.expected, found=read.found, grades=read.grades, text=generation.text
+        status="graded", clause=read.clause_id, expected=read.expected, found=read.found, grades=grades, text=generation.text
     )
+
+
+def agreement(deliberation: str, clause_id: str | None, expected: Outcome) -> int:
+    """2 for citing this clause and outcome, 1 for the outcome alone, 0 for another."""
+    cited = read_citation(deliberation)
+    if cited.outcome != expected:
+        return 0
+    return 2 if cited.clause_id == clause_id else 1
 
 
 def summarise(verdicts: Sequence[Verdict]) -> dict[str, float]:
@@ -79,9 +93,10 @@ def summarise(verdicts: Sequence[Verdict]) -> dict[str, float]:
     }
 
 
-def _request(completion: Completion, policy: Policy, detail: Detail, seed: int, number: int) -> Request:
+def _request(completion: Completion, policy: Policy, sighted: bool, detail: Detail, seed: int, number: int) -> Request:
     """Run `number` of a completion's grading: each shows the clauses in another order, the same for all completions."""
-    candidate = Candidate(messages=completion.messages, answer=completion.answer, deliberation=completion.deliberation)
+    deliberation = completion.deliberation if sighted else None
+    candidate = Candidate(messages=completion.messages, answer=completion.answer, deliberation=deliberation)
     messages = judge_messages(candidate, policy, detail, derive(seed, "judge", number))
     return Request(messages=messages, sample_index=number)
 

@@ -11,7 +11,9 @@ from stages.lib.records import OUTCOMES, Clause, Message, Outcome, Policy
 from stages.lib.transcript import with_policy, write_deliberation, write_reply
 from stages.reader.world import Case, RuleSet, World
 
-NO_CLAUSE_RATE = 0.08
+UNCOVERED = 0.08
+ELSEWHERE = 0.05
+"""Shares of requests that no clause covers: a neighbour of one that is covered, and one about something else entirely."""
 WORDINGS = {"template": 0.25, "short": 0.33, "long": 0.32, "hint": 0.1}
 """Shares of the wordings a request comes in; `template` is one of the world's `requests` around the phrase."""
 JUDGED = {"right": 0.35, "wrong outcome": 0.34, "other style": 0.18, "off topic": 0.05, "wrong reasoning": 0.08}
@@ -105,8 +107,11 @@ def write_answer(
 
 
 def _ask(rules: RuleSet, rng: random.Random) -> tuple[Case, Clause | None]:
-    if rules.uncovered and rng.random() < NO_CLAUSE_RATE:
+    draw = rng.random()
+    if rules.uncovered and draw < UNCOVERED:
         return rng.choice(rules.uncovered), None
+    if rules.elsewhere and draw > 1 - ELSEWHERE:
+        return rng.choice(rules.elsewhere), None
     clause = rng.choice(rules.policy.clauses)
     return rng.choice(rules.cases[clause.id]), clause
 

@@ -64,6 +64,8 @@ class RuleSet(NamedTuple):
     cases: dict[str, tuple[Case, ...]]
     uncovered: tuple[Case, ...]
     """Cases of the same domains that no clause of this set covers."""
+    elsewhere: tuple[Case, ...]
+    """Cases of a domain that no clause of this set touches: everyday requests under a policy about something else."""
 
 
 def load_world(folder: Path = HERE) -> World:
@@ -132,7 +134,13 @@ def draw_rule_set(world: World, rng: random.Random, ask_last: bool = False) -> R
         style={outcome: ResponseStyle(opening=rng.choice(world.openings[outcome]), guideline="") for outcome in OUTCOMES},
         others={domain.name.capitalize(): domain.summary for domain in named},
     )
-    return RuleSet(policy, cases, tuple(case for rule in left_out for case in rule.cases))
+    far = rng.choice(others).rules if others else ()
+    return RuleSet(
+        policy,
+        cases,
+        uncovered=tuple(case for rule in left_out for case in rule.cases),
+        elsewhere=tuple(case for rule in far for case in (rule.cases[-1:] if ask_last else rule.cases)),
+    )
 
 
 def _draw_rules(world: World, rng: random.Random) -> tuple[list[Rule], list[Rule]]:

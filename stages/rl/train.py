@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,9 @@ AVERAGED = {
 }
 """Name in reports/rl.json -> name in the curve."""
 
+NO_REWARD = "All reward functions returned None"
+"""How TRL's warning of a sample without a reward begins; the prompt and the completion follow."""
+
 Watch = Callable[[Sequence[Sample], Sequence[Scored]], Mapping[str, float]]
 
 
@@ -44,6 +48,7 @@ def make_trainer(
     from datasets import Dataset
     from trl import RLOOTrainer
 
+    show_no_completions()
     tokenizer = load_tokenizer(source)
     rows = [{"prompt": [message.model_dump() for message in task.messages], "task": task.id} for task in tasks]
     _refuse_long(tasks, tokenizer, config.max_prompt_length)
@@ -63,6 +68,12 @@ def make_trainer(
     rollout = Rollout(source, tokenizer, config) if config.rollouts == "local" else None
     trainer = training.plain_spoken(lean_trainer()(**given, rollout_func=rollout))
     return training.head_where_labelled(trainer, config.temperature)
+
+
+def show_no_completions() -> None:
+    """Keep replies to harmful requests out of the log. How many went without a reward is in the curve."""
+    for name in ("grpo_trainer", "rloo_trainer"):
+        logging.getLogger(f"trl.trainer.{name}").addFilter(lambda record: NO_REWARD not in str(record.msg))
 
 
 def settings(config: RlConfig, seed: int, work: Path) -> Any:

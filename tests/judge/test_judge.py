@@ -7,19 +7,24 @@ import re
 import pytest
 
 from stages.judge.config import JudgeConfig
-from stages.judge.judge import judge_all, summarise
+from stages.judge.judge import agreement, judge_all, summarise
 from stages.lib.checks import CheckLimits
 from stages.lib.errors import StageError
 from stages.lib.llm.backend import Generation, Request
 from stages.lib.llm.scripted import Scripted
-from stages.lib.records import Completion, Policy, Verdict
+from stages.lib.records import Clause, Completion, Policy, Verdict
+from stages.lib.transcript import write_deliberation
 from tests.lib import bees
 
-CONFIG = JudgeConfig(k=3, sampling=bees.SAMPLING, checks=CheckLimits(min_answer_words=3, max_answer_words=40))
+CONFIG = JudgeConfig(
+    k=3, reads_deliberation=True, sampling=bees.SAMPLING, checks=CheckLimits(min_answer_words=3, max_answer_words=40)
+)
 
 
-def judge(completions: list[Completion], backend: Scripted, policy: Policy | None = None) -> list[Verdict]:
-    return judge_all(completions, policy or bees.policy(), backend, CONFIG, "brief", 7)
+def judge(
+    completions: list[Completion], backend: Scripted, policy: Policy | None = None, config: JudgeConfig = CONFIG
+) -> list[Verdict]:
+    return judge_all(completions, policy or bees.policy(), backend, config, "brief", 7)
 
 
 def good(count: int = 2) -> list[Completion]:
@@ -71,6 +76,40 @@ def test_the_judge_sees_the_deliberation() -> None:
     backend = Scripted(lambda request: bees.verdict_text())
     judge(good(1), backend)
     assert "thinking: The request: getting honey." in backend.asked[0].messages[1].content
+
+
+BLIND = CONFIG.model_copy(update={"reads_deliberation": False})
+
+
+def blind_verdict(number: int) -> str:
+    return "\n".join(line for line in bees.verdict_text(number).splitlines() if not line.startswith("reasoning"))
+
+
+def test_a_judge_that_is_not_to_read_the_deliberation_is_never_shown_it() -> None:
+    backend = Scripted(lambda request: blind_verdict(1))
+    (verdict,) = judge([bees.completion(bees.reply(1))], backend, config=BLIND)
+    assert verdict.status == "graded" and len(backend.asked) == 3
+    deliberation = "getting honey"
+    assert all(deliberation not in message.content for request in backend.asked for message in request.messages)
+
+
+@pytest.mark.parametrize(
+    ("cited", "found", "grade"),
+    [
+        (bees.CLAUSES[0], bees.CLAUSES[0], 2),
+        (bees.CLAUSES[0].model_copy(update={"id": "BE9"}), bees.CLAUSES[0], 1),
+        (bees.CLAUSES[1], bees.CLAUSES[0], 0),
+        (None, bees.CLAUSES[0], 0),
+    ],
+)
+def test_an_unread_deliberation_is_graded_by_what_the_judge_found(cited: Clause | None, found: Clause, grade: int) -> None:
+    assert agreement(write_deliberation(None, cited), found.id, found.outcome) == grade
+
+
+def test_one_run_that_finds_another_clause_grades_the_reasoning_down() -> None:
+    texts = iter([blind_verdict(1), blind_verdict(1), blind_verdict(2)])
+    (verdict,) = judge([bees.completion(bees.reply(1))], Scripted(lambda request: next(texts)), config=BLIND)
+    assert [run.grades and run.grades["reasoning"] for run in verdict.runs] == [2, 2, 0]
 
 
 def test_verdicts_keep_the_order_of_completions() -> None:

@@ -217,3 +217,17 @@ def test_a_prompt_too_long_is_named(trainable: Path, judge: Scripted) -> None:
     Path("params.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(StageError, match=r"task task\d has \d+ tokens, rl\.max_prompt_length is 10"):
         stage.main([])
+
+
+def test_a_failed_judge_puts_no_reply_into_the_log() -> None:
+    import inspect
+    import logging
+
+    from trl.trainer import grpo_trainer
+
+    assert train.NO_REWARD in inspect.getsource(grpo_trainer), "TRL words its warning otherwise now: adapt NO_REWARD"
+    train.show_no_completions()
+    logger = logging.getLogger("trl.trainer.grpo_trainer")
+    quiet, other = (logger.makeRecord(logger.name, logging.WARNING, "", 0, text, (), None) for text in (train.NO_REWARD, "other"))
+    assert not logger.filter(quiet)
+    assert logger.filter(other)
