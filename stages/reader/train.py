@@ -17,6 +17,8 @@ from stages.reader.roles import Lesson, helpful_lesson, judge_lesson, reason_les
 from stages.reader.world import Case, World, draw_rule_set
 
 CLIP = 1.0
+FLOOR = 0.02
+"""Share of the learning rate that the last step has."""
 MAX_TOKENS = 1100
 """Lessons that would make a pack longer are left out of it: attention costs grow with the square."""
 
@@ -140,10 +142,10 @@ def workers(packs: int) -> ThreadPoolExecutor:
 
 
 def learning_rate(progress: float, config: ReaderConfig) -> float:
-    """Linear warm-up, then a cosine to a tenth."""
+    """Linear warm-up, then a cosine down to `FLOOR`."""
     if progress < config.warmup:
         return config.learning_rate * (progress + 1e-3) / config.warmup
-    return config.learning_rate * (0.1 + 0.45 * (1 + math.cos(math.pi * progress)))
+    return config.learning_rate * (FLOOR + (1 - FLOOR) / 2 * (1 + math.cos(math.pi * progress)))
 
 
 def _save(model: Any, optimizer: Any, folder: Path, state: dict[str, Any]) -> None:

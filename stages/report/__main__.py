@@ -100,6 +100,7 @@ def numbers(facts: Facts) -> dict[str, Mapping[str, float]]:
         }
         found[f"filter@{row.category}"] = {
             "kept": row.kept, "right_before": row.right_before.value, "right_after": row.right_after.value,
+            "clause_before": row.clause_before.value, "clause_after": row.clause_after.value,
         }  # fmt: skip
     for arm in facts.arms:
         pairs = [(f"{suite}.{metric}", number) for suite, group in arm.metrics.items() for metric, number in group.items()]

@@ -11,7 +11,7 @@ from stages.lib import jsonl, paths, tracking
 from stages.lib.errors import StageError
 from stages.lib.records import Answer, Decision, Policy, Verdict
 from stages.report.facts import Arm, DataRow, Facts, Gate, Lineage, Number, share
-from stages.report.judging import gold_outcomes, is_right, judging
+from stages.report.judging import cites, gold_clauses, is_right, judging
 
 BOUNDARIES = ("policies", "prompts", "completions", "verdicts", "kept", "mixture", "sft", "rl", "evals")
 PIPELINE = ("spec", "prompts", "base", "generate", "judge", "filter", "mix", "sft", "rl", "evals", "gate")
@@ -49,14 +49,16 @@ def read_arm(name: str) -> Arm:
 
 def data_row(category: str, policy: Policy) -> DataRow:
     """Count one category, streaming."""
-    gold = gold_outcomes(category, policy)
+    gold = gold_clauses(category, policy)
     verdicts = {row.completion_id: (row.status, says_right(row)) for row in jsonl.read_many(paths.verdicts(category), Verdict)}
     count: Counter[str] = Counter()
     for row in jsonl.read_many(paths.kept(category), Decision):
-        right = is_right(row, policy, gold.get(row.completion.prompt_id))
+        clause = gold.get(row.completion.prompt_id)
+        right, cited = is_right(row, policy, clause), cites(row, clause)
         status, judged = verdicts.get(row.completion.id, ("errored", False))
         count.update(["all", status, *(["right"] if right else []), *(["kept"] if row.kept else [])])
-        count.update(["kept right"] if row.kept and right else [])
+        count.update(["cited"] if cited else [])
+        count.update([*(["kept right"] if right else []), *(["kept cited"] if cited else [])] if row.kept else [])
         count.update(["agrees"] if status == "graded" and judged == right else [])
     return DataRow(
         category=category,
@@ -66,6 +68,8 @@ def data_row(category: str, policy: Policy) -> DataRow:
         kept=count["kept"],
         right_before=share(count["right"], count["all"]),
         right_after=share(count["kept right"], count["kept"]),
+        clause_before=share(count["cited"], count["all"]),
+        clause_after=share(count["kept cited"], count["kept"]),
         judge_agrees=share(count["agrees"], count["graded"]),
     )
 

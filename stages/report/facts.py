@@ -87,6 +87,10 @@ class DataRow(NamedTuple):
     """Share of all completions with the gold outcome, cited and answered."""
     right_after: Number
     """The same among the kept."""
+    clause_before: Number
+    """Share of all completions that cite the gold clause."""
+    clause_after: Number
+    """The same among the kept."""
     judge_agrees: Number
     """Share of graded completions where judge and gold say the same of right and wrong."""
 
@@ -152,7 +156,7 @@ def total(rows: tuple[DataRow, ...]) -> DataRow:
     """All categories together."""
     sums = [sum(getattr(row, name) for row in rows) for name in ("completions", "screened", "unread", "kept")]
     shares = []
-    for name in ("right_before", "right_after", "judge_agrees"):
+    for name in ("right_before", "right_after", "clause_before", "clause_after", "judge_agrees"):
         numbers: list[Number] = [getattr(row, name) for row in rows]
         shares.append(share(sum(round(each.value * each.n) for each in numbers), sum(each.n for each in numbers)))
-    return DataRow("all", sums[0], sums[1], sums[2], sums[3], shares[0], shares[1], shares[2])
+    return DataRow("all", *sums, *shares)

@@ -12,7 +12,7 @@ from stages.report.charts import bars, curve
 from stages.report.config import ReportConfig
 from stages.report.examples import Example, Shown, by_category, by_wrapper, examples, failures
 from stages.report.facts import ROWS, Arm, Facts, Number, Row, total
-from stages.report.markdown import judge_tables, note
+from stages.report.markdown import COUNTS, RIGHT, SHARES, judge_tables, note
 from stages.report.release import candidates
 from stages.report.words import arm_name, change, compare, headline, say, trained_on
 
@@ -124,14 +124,13 @@ def where(arm: Arm) -> str:
 
 def data(facts: Facts) -> str:
     """What became of the completions, and how far judge and gold agree."""
-    head = ["policy", "completions", "screened", "unreadable", "kept", "right before", "right after", "judge agrees"]
+    head = ["policy", *COUNTS, *(name for name, _ in SHARES)]
     rows = []
     for row in (*facts.data, total(facts.data)):
         counts = [f"{count:,}" for count in (row.completions, row.screened, row.unread, row.kept)]
-        rows.append([escape(row.category), *counts, *map(_number, (row.right_before, row.right_after, row.judge_agrees))])
+        rows.append([escape(row.category), *counts, *(_number(number(row)) for _, number in SHARES)])
     return (
-        table(head, rows, last="all") + '<p class="soft">Right: gold\'s outcome both cited and answered. '
-        "Judge agrees: it and gold say the same of right and wrong. Gold measures; no filter and no trainer reads it.</p>"
+        table(head, rows, last="all") + f'<p class="soft">{RIGHT}</p>'
         "<h3>The judge</h3>" + "".join(map(_judge_table, judge_tables(facts.judging)))
     )
 

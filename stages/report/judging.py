@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from stages.lib import jsonl, paths
 from stages.lib.policy_text import LABELS
-from stages.lib.records import OUTCOMES, Decision, Outcome, Policy, Prompt, Verdict
+from stages.lib.records import OUTCOMES, Clause, Decision, Outcome, Policy, Prompt, Verdict
 from stages.lib.transcript import read_citation
 from stages.report.facts import Judging, Number, share
 
@@ -53,7 +53,7 @@ def judging(policies: Mapping[str, Policy]) -> Judging:
 
 def judged(category: str, policy: Policy) -> Iterator[Judged]:
     """The graded completions of one category whose prompt falls under a clause."""
-    gold = gold_outcomes(category, policy)
+    gold = gold_clauses(category, policy)
     verdicts = {row.completion_id: row for row in jsonl.read_many(paths.verdicts(category), Verdict) if row.status == "graded"}
     for row in jsonl.read_many(paths.kept(category), Decision):
         verdict, wanted = verdicts.get(row.completion.id), gold.get(row.completion.prompt_id)
@@ -61,23 +61,28 @@ def judged(category: str, policy: Policy) -> Iterator[Judged]:
             continue
         grades = [run.grades or {} for run in verdict.runs]
         yield Judged(
-            gold=wanted,
-            kind=_kind(row, policy, wanted),
+            gold=wanted.outcome,
+            kind=_kind(row, policy, wanted.outcome),
             expected=tuple(run.expected for run in verdict.runs),
             passed=tuple(each.get("compliance") == PASS for each in grades),
             styled=tuple(each.get("correctness") == PASS for each in grades),
         )
 
 
-def gold_outcomes(category: str, policy: Policy) -> dict[str, Outcome]:
-    """Train prompt id -> the outcome its gold clause has under this release."""
+def gold_clauses(category: str, policy: Policy) -> dict[str, Clause]:
+    """Train prompt id -> the clause it falls under, as this release has it."""
     rows = ((prompt.id, policy.clause(prompt.clause)) for prompt in jsonl.read_many(paths.prompts("train", category), Prompt))
-    return {prompt_id: clause.outcome for prompt_id, clause in rows if clause is not None}
+    return {prompt_id: clause for prompt_id, clause in rows if clause is not None}
 
 
-def is_right(row: Decision, policy: Policy, gold: Outcome | None) -> bool:
+def is_right(row: Decision, policy: Policy, gold: Clause | None) -> bool:
     """Gold's outcome is both cited and answered, the answer known by its opening."""
-    return gold is not None and _kind(row, policy, gold) == KINDS[0]
+    return gold is not None and _kind(row, policy, gold.outcome) == KINDS[0]
+
+
+def cites(row: Decision, gold: Clause | None) -> bool:
+    """Whether the deliberation cites gold's clause."""
+    return gold is not None and read_citation(row.completion.deliberation).clause_id == gold.id
 
 
 def _kind(row: Decision, policy: Policy, gold: Outcome) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from stages.lib.policy_text import LABELS
 from stages.report.config import ReportConfig
 from stages.report.examples import Example, Shown, by_wrapper, examples, failures
-from stages.report.facts import ROWS, Facts, Judging, Number, total
+from stages.report.facts import ROWS, DataRow, Facts, Judging, Number, total
 from stages.report.release import candidates
 from stages.report.words import arm_name, compare, headline, say, trained_on
 
@@ -38,7 +38,7 @@ def markdown(facts: Facts, config: ReportConfig) -> str:
                 ),
                 "## The training data",
                 data(facts),
-                "Right: gold's outcome both cited and answered. Gold measures; no filter and no trainer reads it.",
+                RIGHT,
                 "### The judge",
                 judge(facts),
                 "## Training",
@@ -78,13 +78,28 @@ def note(facts: Facts) -> str:
     return NOTE.format(accuracy=f"{found.value:.0%}" if found else "an unknown share", n=found.n if found else 0)
 
 
+RIGHT = (
+    "Right: gold's outcome both cited and answered; before and after: of all completions, and of those kept. "
+    "Judge agrees: every run finds the outcome right where gold does. Gold measures; no filter and no trainer reads it."
+)
+COUNTS = ("completions", "screened", "unreadable", "kept")
+SHARES: tuple[tuple[str, Callable[[DataRow], Number]], ...] = (
+    ("right before", lambda row: row.right_before),
+    ("right after", lambda row: row.right_after),
+    ("right clause before", lambda row: row.clause_before),
+    ("right clause after", lambda row: row.clause_after),
+    ("judge agrees", lambda row: row.judge_agrees),
+)
+"""Columns of the data table: before and after the filter."""
+
+
 def data(facts: Facts) -> str:
     """What became of the completions, and how far judge and gold agree."""
-    head = ["category", "completions", "screened", "unreadable", "kept", "right before", "right after", "judge agrees with gold"]
+    head = ["category", *COUNTS, *(name for name, _ in SHARES)]
     rows = []
     for row in (*facts.data, total(facts.data)):
         counts = [row.completions, row.screened, row.unread, row.kept]
-        rows.append([row.category, *map(str, counts), *map(cell, (row.right_before, row.right_after, row.judge_agrees))])
+        rows.append([row.category, *map(str, counts), *(cell(number(row)) for _, number in SHARES)])
     return table(head, rows)
 
 

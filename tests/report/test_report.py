@@ -124,6 +124,8 @@ def test_the_data_table_measures_judge_and_filter(facts: Facts) -> None:
     decisions = paths.kept("bees").read_text(encoding="utf-8").splitlines()
     assert row.completions == len(decisions) and 0 < row.kept < row.completions
     assert row.right_after.value > row.right_before.value and 0.8 <= row.judge_agrees.value < 1
+    assert row.clause_after.n == row.kept and row.clause_before.n == row.completions
+    assert 0 < row.clause_before.value <= row.clause_after.value
     assert total(facts.data)[1:] == row[1:]
 
 
