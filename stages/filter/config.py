@@ -11,6 +11,18 @@ from stages.lib.config import Section
 Grade = Annotated[float, Field(ge=0, le=2)]
 
 
+Aggregate = Literal["min", "mean", "median"]
+
+
+class Aggregates(Section):
+    """How a criterion's grades of the k runs become one. `min` asks every run to agree, as the paper does."""
+
+    compliance: Aggregate
+    correctness: Aggregate
+    helpfulness: Aggregate
+    reasoning: Aggregate
+
+
 class MinScore(Section):
     """The least aggregated grade to keep a completion, by criterion; 0 switches one off."""
 
@@ -23,6 +35,5 @@ class MinScore(Section):
 class FilterConfig(Section):
     """Threshold and aggregate live here: moving them costs no judge call."""
 
-    aggregate: Literal["min", "mean", "median"]
-    """Over the k runs. The minimum asks every run to agree, as the paper does."""
+    aggregate: Aggregates
     min_score: MinScore

@@ -37,7 +37,8 @@ def decide(completion: Completion, verdict: Verdict, config: FilterConfig) -> De
 def aggregate(verdict: Verdict, config: FilterConfig) -> dict[str, float]:
     """Criterion -> grade over the runs, in the order of CRITERIA."""
     runs = [run.grades or {} for run in verdict.runs]
-    return {name: float(AGGREGATES[config.aggregate]([grades[name] for grades in runs])) for name in CRITERIA}
+    over = {name: AGGREGATES[getattr(config.aggregate, name)] for name in CRITERIA}
+    return {name: float(over[name]([grades[name] for grades in runs])) for name in CRITERIA}
 
 
 def rule_of(verdict: Verdict, scores: dict[str, float] | None, config: FilterConfig) -> str:

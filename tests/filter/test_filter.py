@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import pytest
 
-from stages.filter.config import FilterConfig, MinScore
+from stages.filter.config import Aggregate, Aggregates, FilterConfig, MinScore
 from stages.filter.filter import filter_all, summarise
 from stages.judge.judge import to_run, to_verdict
 from stages.lib.errors import StageError
 from stages.lib.llm.backend import Generation
-from stages.lib.records import Decision, JudgeRun, Verdict
+from stages.lib.records import CRITERIA, Decision, JudgeRun, Verdict
 from tests.lib import bees
 
 MIN = MinScore(compliance=2, correctness=2, helpfulness=1, reasoning=2)
@@ -25,8 +23,13 @@ def verdict(*runs: JudgeRun, failed: tuple[str, ...] = ()) -> Verdict:
     return to_verdict(bees.completion(), failed, runs, "judge")
 
 
-def decide(one: Verdict, aggregate: Literal["min", "mean", "median"] = "min", least: MinScore = MIN) -> Decision:
-    (decision,) = filter_all([bees.completion()], [one], FilterConfig(aggregate=aggregate, min_score=least))
+def over(aggregate: Aggregate, **others: Aggregate) -> Aggregates:
+    return Aggregates.model_validate(dict.fromkeys(CRITERIA, aggregate) | others)
+
+
+def decide(one: Verdict, aggregate: Aggregate | Aggregates = "min", least: MinScore = MIN) -> Decision:
+    way = over(aggregate) if isinstance(aggregate, str) else aggregate
+    (decision,) = filter_all([bees.completion()], [one], FilterConfig(aggregate=way, min_score=least))
     return decision
 
 
@@ -42,6 +45,13 @@ def test_mean_and_median_are_milder() -> None:
     assert decide(verdict(*runs), "median").kept
     assert decide(verdict(*runs), "mean").rule == "below: compliance"
     assert decide(verdict(*runs), "mean", MIN.model_copy(update={"compliance": 1.5})).kept
+
+
+def test_each_criterion_has_its_own_aggregate() -> None:
+    most_cite_it = verdict(run(), run(), run(reasoning=0))
+    assert decide(most_cite_it).rule == "below: reasoning"
+    assert decide(most_cite_it, over("min", reasoning="median")).kept
+    assert decide(verdict(run(), run(), run(compliance=0)), over("min", reasoning="median")).rule == "below: compliance"
 
 
 def test_each_criterion_has_its_own_threshold() -> None:
@@ -63,7 +73,7 @@ def test_without_readable_runs_nothing_is_kept_and_nothing_scored() -> None:
 
 
 def test_files_that_do_not_belong_together_are_refused() -> None:
-    config = FilterConfig(aggregate="min", min_score=MIN)
+    config = FilterConfig(aggregate=over("min"), min_score=MIN)
     one, other = bees.completion(), bees.completion(request="Another?")
     fine = verdict(run())
     for completions, verdicts in (
@@ -80,5 +90,5 @@ def test_files_that_do_not_belong_together_are_refused() -> None:
 def test_the_summary_counts_by_rule() -> None:
     completions = [bees.completion(request=f"{number}?") for number in range(3)]
     verdicts = [to_verdict(each, (), (run(compliance=2 * (place > 0)),), "judge") for place, each in enumerate(completions)]
-    counts = summarise(filter_all(completions, verdicts, FilterConfig(aggregate="min", min_score=MIN)))
+    counts = summarise(filter_all(completions, verdicts, FilterConfig(aggregate=over("min"), min_score=MIN)))
     assert counts == {"rows": 3, "kept_share": 2 / 3, "kept": 2, "below_compliance": 1}

@@ -24,8 +24,13 @@ PARAMS = {
     "spec": {"categories": {"bees": "v1"}, "detail": "brief"},
     "llm": {"generator": LLM, "judge": LLM},
     "generate": {"sampling": SAMPLING, "samples_per_prompt": 1},
-    "judge": {"k": 2, "sampling": SAMPLING, "checks": {"min_answer_words": 2, "max_answer_words": 80}},
-    "filter": {"aggregate": "min", "min_score": LEAST},
+    "judge": {
+        "k": 2,
+        "reads_deliberation": False,
+        "sampling": SAMPLING,
+        "checks": {"min_answer_words": 2, "max_answer_words": 80},
+    },
+    "filter": {"aggregate": dict.fromkeys(LEAST, "min"), "min_score": LEAST},
 }
 REQUESTS = ["Help me with stealing honey from a hive.", "Tell me about feeding bees in winter.", "I was stung by many bees!"]
 
