@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from stages.lib.config import Section
@@ -16,5 +18,8 @@ class MixConfig(Section):
     """Share of the requests whose rows are held out to watch the loss."""
     outcome_ratio: float | None = Field(ge=1)
     """No cited outcome gets more than this many times the rows of the middle one; null takes all."""
+    rl_from: Literal["kept", "all"]
+    """Prompts RL may practise on: `kept`, those whose completion the filter kept; `all`, also those where it was dropped. A judge
+    that reads a request now one way, now another rewards noise; where the filter kept, its runs agree."""
     rl_tasks: int | None = Field(ge=1)
     """How many prompts RL may practise on, spread over categories and cited outcomes; null takes all."""

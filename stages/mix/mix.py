@@ -44,7 +44,8 @@ def mix(
     rows = taught + answers_for(taught, answers, config.helpful_fraction, seed)
     _refuse_leaks(rows)
     train, validation = split(rows, requests, config.validation_fraction, seed)
-    return Mixture(train, validation, tasks_of(known, config.rl_tasks, seed))
+    practised = [each for each in known if each.kept or config.rl_from == "all"]
+    return Mixture(train, validation, tasks_of(practised, config.rl_tasks, seed))
 
 
 def example(completion: Completion, source: str) -> SftExample:
@@ -108,7 +109,7 @@ def split(
 
 
 def tasks_of(decisions: Iterable[Decision], count: int | None, seed: int) -> list[RlTask]:
-    """Prompts to practise on, also those whose completion was dropped; in turn from each category and cited outcome."""
+    """Prompts to practise on, once each; in turn from each category and cited outcome."""
     groups: dict[tuple[str, str], dict[str, RlTask]] = defaultdict(dict)
     seen: set[str] = set()
     for decision in sorted(decisions, key=lambda each: (each.completion.prompt_id, each.completion.sample_index)):

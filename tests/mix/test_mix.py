@@ -16,11 +16,11 @@ from stages.mix.config import MixConfig
 from stages.mix.mix import Mixture, mix, summarise
 from tests.lib import bees
 
-CONFIG = MixConfig(helpful_fraction=0.25, validation_fraction=0.2, outcome_ratio=2.0, rl_tasks=None)
+CONFIG = MixConfig(helpful_fraction=0.25, validation_fraction=0.2, outcome_ratio=2.0, rl_from="all", rl_tasks=None)
 POLICIES = {"bees": bees.policy()}
 PARAMS = """seed: 7
 spec: {categories: [bees]}
-mix: {helpful_fraction: 0.25, validation_fraction: 0.2, outcome_ratio: 2.0, rl_tasks: null}
+mix: {helpful_fraction: 0.25, validation_fraction: 0.2, outcome_ratio: 2.0, rl_from: all, rl_tasks: null}
 """
 
 
@@ -97,6 +97,12 @@ def test_rl_practises_on_dropped_prompts_too_once_each_and_in_turn() -> None:
     few = mixed(config=CONFIG.model_copy(update={"rl_tasks": 6})).tasks
     by_prompt = {each.completion.prompt_id: read_citation(each.completion.deliberation).outcome for each in DECISIONS}
     assert Counter(by_prompt[task.prompt_id] for task in few) == {"refuse": 2, "comply": 2, "safe_complete": 2}
+
+
+def test_rl_may_be_held_to_prompts_whose_completion_was_kept() -> None:
+    tasks = mixed(config=CONFIG.model_copy(update={"rl_from": "kept"})).tasks
+    assert {task.prompt_id for task in tasks} == {each.completion.prompt_id for each in DECISIONS if each.kept}
+    assert len(tasks) < len(DECISIONS)
 
 
 def test_equal_rows_count_once() -> None:
