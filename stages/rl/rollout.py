@@ -35,12 +35,12 @@ class Rollout:
         return {"prompt_ids": [list(row) for row in ids], "completion_ids": replies, "logprobs": None}
 
     def _draw(self, distinct: list[tuple[int, ...]], places: list[int], stops: list[int]) -> list[list[int]]:
-        from stages.lib.llm.prefix import prefill, row_cache
+        from stages.lib.llm.prefix import Prefixes
 
         pad_id = self._tokenizer.pad_token_id
-        prefilled = prefill(self._copy, [row[:-1] for row in distinct], pad_id)
         input_ids, mask = pad(distinct, [0] * len(distinct), pad_id, self._copy.device)
-        with row_cache(self._copy, prefilled, places, 1 + self._config.max_completion_length) as cache:
+        beginnings = [distinct[place][:-1] for place in places]
+        with Prefixes(self._copy, pad_id).rows(beginnings, 1 + self._config.max_completion_length) as cache:
             output = self._copy.generate(
                 input_ids=input_ids[places],
                 attention_mask=mask[places],

@@ -30,7 +30,6 @@ class Local:
         self._load = load
         self._batch_size = batch_size
         self._share = share
-        self._prefilled: tuple[list[tuple[int, ...]], Any] | None = None
 
     @classmethod
     def from_folder(cls, llm: LlmConfig) -> Local:
@@ -63,33 +62,29 @@ class Local:
                     done[place] = generation
                     if on_result is not None:
                         on_result(place, generation)
-        self._prefilled = None
         return [done[place] for place in range(len(requests))]
 
     def _batches(self, requests: Sequence[Request], ids: list[list[int]]) -> Iterator[tuple[list[int], list[int]]]:
-        """(places, how many tokens of each come from the shared cache): like system prompts together, longest first."""
-        sharing: list[tuple[int, int]] = []
-        alone: list[tuple[int, int]] = []
-        for group in groups(requests):
-            common = common_prefix([ids[place] for place in group]) if self._share else 0
-            longest_first = sorted(group, key=lambda place: (-len(ids[place]), place))  # what does not fit memory fails early
-            if common >= MIN_SHARED:
-                sharing += [(place, common) for place in longest_first]
-            else:
-                alone += [(place, 0) for place in longest_first]
-        for part in (sharing, alone):
+        """(places, how many tokens of each come from the shared cache): requests of like length together, longest first."""
+        common: dict[int, int] = {}
+        system: dict[int, int] = {}
+        for number, group in enumerate(groups(requests)):
+            length = common_prefix([ids[place] for place in group]) if self._share else 0
+            common |= dict.fromkeys(group, length if length >= MIN_SHARED else 0)
+            system |= dict.fromkeys(group, number)
+        for wanted in (True, False):
+            part = [place for place in common if bool(common[place]) is wanted]
+            part.sort(key=lambda place: (common[place] - len(ids[place]), place))  # what does not fit memory fails early
             count = -(-len(part) // self._batch_size)
             for number in range(count):  # of equal size: a small last batch decodes nearly as long as a full one
                 batch = part[number * len(part) // count : (number + 1) * len(part) // count]
-                yield [place for place, _ in batch], [common for _, common in batch]
+                batch.sort(key=lambda place: (system[place], common[place] - len(ids[place]), place))
+                yield batch, [common[place] for place in batch]
 
     def _batch(self, rows: list[list[int]], shared: list[int], seeds: list[int], sampling: Sampling) -> list[Generation]:
-        from stages.lib.llm.prefix import row_cache
-
         input_ids, attention_mask = pad(rows, shared, self.tokenizer.pad_token_id, self.model.device)
-        prefilled, places = self._prefill([tuple(row[:length]) for row, length in zip(rows, shared, strict=True)])
         room = input_ids.shape[1] - max(shared) + sampling.max_new_tokens
-        with row_cache(self.model, prefilled, places, room) as cache:
+        with self._prefixes.rows([tuple(row[:length]) for row, length in zip(rows, shared, strict=True)], room) as cache:
             output = self.model.generate(
                 input_ids=input_ids,
                 attention_mask=attention_mask,
@@ -99,17 +94,11 @@ class Local:
             )
         return [self._read(row, sampling) for row in output[:, input_ids.shape[1] :].tolist()]
 
-    def _prefill(self, prefixes: list[tuple[int, ...]]) -> tuple[Any, list[int]]:
-        """(cache of the distinct prefixes, which of them each row has). Successive batches of equal policies share one pass."""
-        from stages.lib.llm.prefix import prefill
+    @cached_property
+    def _prefixes(self) -> Any:
+        from stages.lib.llm.prefix import Prefixes
 
-        distinct = list(dict.fromkeys(prefixes))
-        places = [distinct.index(prefix) for prefix in prefixes]
-        if not any(distinct):
-            return None, places
-        if self._prefilled is None or self._prefilled[0] != distinct:
-            self._prefilled = (distinct, prefill(self.model, distinct, self.tokenizer.pad_token_id))
-        return self._prefilled[1], places
+        return Prefixes(self.model, self.tokenizer.pad_token_id)
 
     def _settings(self, sampling: Sampling) -> Any:
         """Always greedy to `generate`: sampling is noise on the logits, drawn per request (see `draw`)."""

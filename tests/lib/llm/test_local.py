@@ -11,7 +11,7 @@ from stages.lib.errors import StageError
 from stages.lib.llm.backend import Generation, Request
 from stages.lib.llm.load import load_model, load_tokenizer, model_sha
 from stages.lib.llm.local import Local, common_prefix, pad
-from stages.lib.llm.prefix import NAME, prefill, row_cache
+from stages.lib.llm.prefix import NAME, Prefixes, prefill
 from stages.lib.records import Message, Sampling
 
 POLICY = "Policy: Bees. " + " ".join(f"B{n}. feeding bees with {n} spoons of sugar: refuse." for n in range(8))
@@ -77,6 +77,7 @@ def test_the_shared_part_is_prefilled_once(tiny: Path, greedy: Sampling, monkeyp
 
     monkeypatch.setattr("stages.lib.llm.prefix.prefill", counted)
     backend.generate(requests(), greedy, 7)
+    backend.generate(requests(), greedy, 8)  # as in a step of RL after the other
     assert len(lengths) == 1 and lengths[0] > len(backend.tokenizer(POLICY)["input_ids"])
 
 
@@ -84,8 +85,8 @@ def test_rows_hold_no_copy_of_what_they_share(tiny: Path) -> None:
     import torch
 
     backend = local(tiny)
-    prefilled = prefill(backend.model, [[5, 6, 7, 8], [9, 10]], backend.tokenizer.pad_token_id)
-    with row_cache(backend.model, prefilled, [0, 0, 1], 3) as cache, torch.no_grad():
+    prefixes = Prefixes(backend.model, backend.tokenizer.pad_token_id)
+    with prefixes.rows([(5, 6, 7, 8), (5, 6, 7, 8), (9, 10)], 3) as cache, torch.no_grad():
         assert backend.model.config._attn_implementation == NAME
         mask = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 1]])
         positions = torch.tensor([[4, 5], [4, 5], [2, 3]])
@@ -93,7 +94,7 @@ def test_rows_hold_no_copy_of_what_they_share(tiny: Path) -> None:
             input_ids=torch.tensor([[11, 12]] * 3), attention_mask=mask, position_ids=positions, past_key_values=cache
         )
         layer = cache.layers[0]
-        assert layer.prefix_keys is prefilled.layers[0].keys and layer.prefix_keys.shape[0] == 2
+        assert [keys.shape[:3] for keys in layer.prefix_keys] == [(1, 2, 4), (1, 2, 2)]
         assert layer.keys.shape[:3] == (3, backend.model.config.num_key_value_heads, 3)
     assert backend.model.config._attn_implementation == "sdpa"
     for row, tokens in ((0, [5, 6, 7, 8, 11, 12]), (2, [9, 10, 11, 12])):
@@ -102,12 +103,20 @@ def test_rows_hold_no_copy_of_what_they_share(tiny: Path) -> None:
         torch.testing.assert_close(out.logits[row], alone, atol=1e-5, rtol=1e-4)
 
 
+def test_memory_holds_the_latest_beginnings(tiny: Path, greedy: Sampling, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stages.lib.llm.prefix.KEPT", 1)
+    backend = local(tiny)
+    asked = [*requests(), *requests(POLICY + " And nothing else.")]
+    assert [done.text for done in backend.generate(asked, greedy, 7)] == plain_texts(tiny, asked, greedy)
+    assert len(backend._prefixes._read) == 1
+
+
 def test_other_attention_gets_the_cache_of_transformers(tiny: Path, greedy: Sampling) -> None:
     asked = requests()
     backend = local(tiny)
     wanted = [done.text for done in backend.generate(asked, greedy, 7)]
     backend.model.config._attn_implementation = "eager"
-    with row_cache(backend.model, None, [0], 3) as cache:
+    with Prefixes(backend.model, backend.tokenizer.pad_token_id).rows([()], 3) as cache:
         assert cache is None
     assert [done.text for done in backend.generate(asked, greedy, 7)] == wanted
 
