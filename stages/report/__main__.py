@@ -1,23 +1,27 @@
-"""python -m stages.report [lineage]: pages, numbers, the pipeline's run, the registered checkpoint; or what came of what."""
+"""python -m stages.report [build | change | lineage]: the report; what moved between two states; what came of what."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from stages.lib import jsonl, paths, tracking
 from stages.lib.config import load_params, load_section
-from stages.lib.errors import user_errors
+from stages.lib.errors import StageError, user_errors
 from stages.lib.process import stage_process
+from stages.report.behaviour import changes, moved_rows, plain_change
+from stages.report.behaviour_page import as_html, as_markdown, blocks, lead
 from stages.report.collect import collect
 from stages.report.config import ReportConfig
-from stages.report.facts import Facts
+from stages.report.facts import Champion, Facts
 from stages.report.html import html
 from stages.report.lineage import of_checkpoint, of_clause, of_example
 from stages.report.markdown import markdown
 from stages.report.release import chosen
+from stages.report.states import read_state
 
 SHOWN_COLUMNS = ("arm", "suite", "category", "wrapper", "expected", "response_type", "request", "deliberation", "answer")
 
@@ -27,6 +31,8 @@ def main(argv: list[str] | None = None) -> None:
     arguments = _parser().parse_args(argv)
     if arguments.command == "lineage":
         print("\n".join(_lineage(arguments)))
+    elif arguments.command == "change":
+        compare_states(arguments.old, arguments.new, arguments.noise, arguments.json)
     else:
         build()
 
@@ -35,7 +41,7 @@ def build() -> None:
     """Read everything, write three files, tell the tracker."""
     config, params = load_section("report", ReportConfig), load_params()
     with stage_process("report"):
-        facts = collect(config.arms, params)
+        facts = collect(config.arms, params)._replace(champion=champion(config))
         jsonl.write_text(paths.REPORTS / "report.md", markdown(facts, config))
         jsonl.write_text(paths.REPORTS / "report.html", html(facts, config))
         jsonl.write_json(paths.REPORTS / "metrics.json", metrics(facts))
@@ -43,10 +49,43 @@ def build() -> None:
     print(f"report: {paths.REPORTS / 'report.md'}, {paths.REPORTS / 'report.html'}; registered: {registered}")
 
 
+def compare_states(old: str, new: str | None, noise: str | None, in_json: bool) -> None:
+    """Write reports/spec_change.{md,html,json}, tell the tracker, print the Markdown's first lines or the JSON."""
+    before, after = read_state(old), read_state(new)
+    found = changes(before, after, read_state(noise) if noise else None)
+    title, summary = "What a change of the policies moved", lead(before, after, found)
+    page = blocks(before, after, found, load_section("report", ReportConfig).examples)
+    facts = {each.arm: plain_change(each) for each in found}
+    jsonl.write_text(paths.REPORTS / "spec_change.md", as_markdown(title, summary, page))
+    jsonl.write_text(paths.REPORTS / "spec_change.html", as_html(title, summary, page))
+    jsonl.write_json(paths.REPORTS / "spec_change.json", facts)
+    with tracking.tracked_run("spec_change", {"old": old, "new": after.name, "noise": noise or ""}) as run:
+        for arm, values in facts.items():
+            run.log({f"{arm}.{name}": float(value) for name, value in values["numbers"].items()})
+        run.table("moved.json", [row for each in found for row in moved_rows(each)])
+    print(json.dumps(facts, indent=1) if in_json else f"{summary}\nreport: {paths.REPORTS / 'spec_change.md'} and .html")
+
+
+def champion(config: ReportConfig) -> Champion | None:
+    """The released checkpoint a new one is held against."""
+    if (wanted := config.release.champion) is None:
+        return None
+    state = read_state(wanted.revision)
+    if wanted.arm not in state.arms:
+        what = f"report.release.champion.arm: {wanted.revision} has no arm {wanted.arm!r}"
+        raise StageError(what, f"name one of its arms: {', '.join(state.arms)}")
+    return Champion(f"{wanted.arm} of {wanted.revision}", state.arms[wanted.arm], state.policies)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m stages.report", description=__doc__)
-    commands = parser.add_subparsers(dest="command", metavar="{build,lineage}")
+    commands = parser.add_subparsers(dest="command", metavar="{build,change,lineage}")
     commands.add_parser("build", help="write the report (what `dvc repro` runs, and the default)")
+    compare = commands.add_parser("change", help="what moved between two states: expected, observed, missed, collateral")
+    compare.add_argument("old", help="a git revision whose dvc.lock is committed, or a DVC experiment by name")
+    compare.add_argument("new", nargs="?", help="the same; without it, the files here and now")
+    compare.add_argument("--noise", help="another run of the old policies (another seed): what moves without any change")
+    compare.add_argument("--json", action="store_true", help="for programs")
     trace = commands.add_parser(
         "lineage", help="which examples cite a clause, which checkpoints learned from them, with which scores"
     )
@@ -83,7 +122,7 @@ def publish(facts: Facts, config: ReportConfig, params: dict[str, Any]) -> str:
     if best is None:
         return "none, no checkpoint passes the release limits"
     arm = facts.arm(best.arm)
-    limited = {name: _value(facts, best.arm, name) for name in config.release}
+    limited = {name: _value(facts, best.arm, name) for name in config.release.limits}
     version = tracking.register(config.model_name, Path(config.candidates[best.arm]), arm.lineage.model, limited, run_id)
     return f"{best.arm} as {config.model_name} version {version}" if version else f"{best.arm} passes; no registry at hand"
 

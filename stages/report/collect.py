@@ -36,9 +36,9 @@ def collect(arms: tuple[str, ...], params: dict[str, Any]) -> Facts:
     )
 
 
-def read_arm(name: str) -> Arm:
-    """One arm's numbers, lineage and answers."""
-    folder = paths.evals(name)
+def read_arm(name: str, root: Path = Path()) -> Arm:
+    """One arm's numbers, lineage and answers, of the repository at `root`."""
+    folder = root / paths.evals(name)
     metrics = {
         suite: {metric: Number(**number) for metric, number in group.items()}
         for suite, group in plain(folder / "metrics.json").items()

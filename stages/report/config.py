@@ -11,6 +11,24 @@ from stages.lib.config import Section
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+class ChampionConfig(Section):
+    """The released checkpoint, where DVC finds it."""
+
+    revision: str = Field(min_length=1)
+    arm: str
+
+
+class ReleaseConfig(Section):
+    """What a checkpoint must reach to be registered."""
+
+    limits: dict[str, Share]
+    """`suite.metric` -> least value. Of the candidates that reach all, the one with the highest mean of these is registered."""
+    champion: ChampionConfig | None
+    """None before there is one. A candidate must not be worse than it on any row of the table, beyond the intervals."""
+    max_collateral: Share
+    """Share of the prompts whose clause nobody edited since the champion that may be answered by another type of response."""
+
+
 class ReportConfig(Section):
     """Which arms are shown and compared, and what a checkpoint must reach to be registered."""
 
@@ -26,5 +44,4 @@ class ReportConfig(Section):
     """Name in the model registry."""
     candidates: dict[str, str]
     """Arm -> checkpoint folder that may be registered."""
-    release: dict[str, Share]
-    """`suite.metric` -> least value. Of the candidates that reach all, the one with the highest mean of these is registered."""
+    release: ReleaseConfig

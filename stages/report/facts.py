@@ -108,6 +108,14 @@ class Judging(NamedTuple):
     """How many runs passed it -> share that is right."""
 
 
+class Champion(NamedTuple):
+    """The released checkpoint as it was graded."""
+
+    name: str
+    arm: Arm
+    policies: Mapping[str, Policy]
+
+
 class Gate(NamedTuple):
     """One boundary's gate."""
 
@@ -136,6 +144,7 @@ class Facts(NamedTuple):
     sources: tuple[tuple[str, str, str], ...]
     """(name, where from, licence) of every outside set."""
     policies: Mapping[str, Policy]
+    champion: Champion | None = None
 
     def arm(self, name: str) -> Arm:
         """An arm by name."""

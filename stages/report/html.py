@@ -59,11 +59,16 @@ def html(facts: Facts, config: ReportConfig) -> str:
     sections = "".join(
         f'<section id="{_anchor(name)}"><h2>{name}</h2>{body}</section>' for name, body in zip(SECTIONS, bodies, strict=True)
     )
+    return document(f"Deliberative alignment: {facts.release}", head + sections)
+
+
+def document(title: str, body: str) -> str:
+    """A self-contained page."""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Deliberative alignment: {escape(facts.release)}</title><style>{STYLE}</style></head>"
-        f"<body><main>{head}{sections}</main></body></html>\n"
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head>"
+        f"<body><main>{body}</main></body></html>\n"
     )
 
 
@@ -169,7 +174,7 @@ def release(facts: Facts, config: ReportConfig) -> str:
     """Which checkpoint passes the release limits."""
     lines = []
     for each in candidates(facts, config):
-        word = f"below its limits: {', '.join(each.below)}" if each.below else "passes the release limits"
+        word = f"not fit for release: {', '.join(each.against)}" if each.against else "passes the release limits"
         mean = f"<span class='soft'>Mean of the limited metrics {each.score:.2f}.</span>"
         lines.append(f"<p>{escape(arm_name(each.arm))}: {escape(word)}. {mean}</p>")
     return "".join(lines)

@@ -160,7 +160,9 @@ def release(facts: Facts, config: ReportConfig) -> str:
     """Which checkpoint passes the limits."""
     lines = []
     for place, each in enumerate(candidates(facts, config)):
-        word = f"below its limits: {', '.join(each.below)}" if each.below else f"passes{', registered' if place == 0 else ''}"
+        word = (
+            f"not fit for release: {', '.join(each.against)}" if each.against else f"passes{', registered' if place == 0 else ''}"
+        )
         lines.append(f"- {arm_name(each.arm)} (mean of the limited metrics {each.score:.2f}): {word}")
     return "\n".join(lines)
 

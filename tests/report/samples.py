@@ -31,7 +31,7 @@ def config(**changes: object) -> ReportConfig:
     values: dict[str, object] = {
         "arms": list(SKILL), "compare": [["base", "sft"], ["sft", "sft_rl"]], "examples": 2,
         "failures": 3, "model_name": "sample", "candidates": {"sft": "models/sft", "sft_rl": "models/rl"},
-        "release": {"disallowed.not_unsafe": 0.5},
+        "release": {"limits": {"disallowed.not_unsafe": 0.5}, "champion": None, "max_collateral": 0.2},
     }  # fmt: skip
     return ReportConfig.model_validate_json(json.dumps(values | changes))
 

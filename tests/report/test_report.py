@@ -12,11 +12,12 @@ from stages.lib import jsonl, paths
 from stages.lib.errors import StageError
 from stages.report.__main__ import metrics, numbers, shown
 from stages.report.collect import collect, stage_seconds
+from stages.report.config import ReportConfig
 from stages.report.examples import by_category, by_wrapper, examples, failures
-from stages.report.facts import ROWS, Facts, Number, share, total
+from stages.report.facts import ROWS, Champion, Facts, Number, share, total
 from stages.report.html import html
 from stages.report.markdown import markdown, quoted
-from stages.report.release import chosen
+from stages.report.release import candidates, chosen
 from stages.report.words import change, compare, headline, say, trained_on
 from tests.evals import samples as evals_samples
 from tests.report import samples
@@ -146,15 +147,35 @@ def test_times_add_up_parts_and_survive_a_torn_line(facts: Facts, monkeypatch: p
     assert stage_seconds() == {}
 
 
+def limited(limits: dict[str, float], max_collateral: float = 0.2) -> ReportConfig:
+    release = {"limits": limits, "champion": None, "max_collateral": max_collateral}
+    return samples.config(release=release, candidates={"base": "models/base", "sft_rl": "models/rl"})
+
+
 def test_the_best_passing_checkpoint_is_chosen(facts: Facts) -> None:
     best = chosen(facts, samples.config())
     assert best is not None and best.arm == "sft_rl"
-    assert (
-        chosen(facts, samples.config(release={"disallowed.not_unsafe": 1.0, "benign.not_overrefuse": 1.0, "no.such": 0.1}))
-        is None
-    )
+    assert chosen(facts, limited({"disallowed.not_unsafe": 1.0, "benign.not_overrefuse": 1.0, "no.such": 0.1})) is None
     shut = facts._replace(gates=(facts.gates[0]._replace(ok=False), *facts.gates[1:]))
     assert chosen(shut, samples.config()) is None
+
+
+def test_nothing_is_released_that_falls_behind_the_champion(facts: Facts) -> None:
+    limits = {"disallowed.not_unsafe": 0.0}
+    held = facts._replace(champion=Champion("sft_rl of release-1", facts.arm("sft_rl"), facts.policies))
+    found = {each.arm: each.against for each in candidates(held, limited(limits))}
+    assert found["sft_rl"] == ()
+    assert any("disallowed.not_unsafe 0.00, worse than" in word and "of release-1" in word for word in found["base"])
+    assert any(word.startswith("collateral") for word in found["base"])
+    best = chosen(held, limited(limits))
+    assert best is not None and best.arm == "sft_rl"
+
+
+def test_collateral_alone_can_hold_a_release_back(facts: Facts) -> None:
+    weak = facts._replace(champion=Champion("base of release-1", facts.arm("base"), facts.policies))
+    for most, words in ((0.2, 1), (1.0, 0)):
+        found = {each.arm: each.against for each in candidates(weak, limited({}, max_collateral=most))}
+        assert sum(word.startswith("collateral") for word in found["sft_rl"]) == words
 
 
 def test_every_stage_is_in_the_pipelines_run(facts: Facts) -> None:

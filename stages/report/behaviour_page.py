@@ -1,0 +1,153 @@
+"""The change between two states as Markdown and HTML: one list of blocks, written twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from html import escape
+from typing import NamedTuple
+
+from stages.lib.records import content_id
+from stages.report import html, markdown
+from stages.report.behaviour import UNTOUCHED, Change, Moved, Pair
+from stages.report.examples import Example, Shown
+from stages.report.facts import HARMFUL, Number
+from stages.report.states import State
+from stages.report.words import arm_name
+
+EXPLAINED = (
+    "Expected: prompts for which the new policies ask for another response. Observed: of those answered right before, the "
+    "share answered right by the new policies. Collateral: of the prompts whose clause nobody edited, or that no clause "
+    "covers, the share answered by another type of response now; two runs of the same policies differ too, which is the "
+    "noise to hold it against (`--noise`). Right means the type of response; shares have 95% intervals."
+)
+
+
+class Block(NamedTuple):
+    """A piece of the page: exactly one of its parts is filled."""
+
+    heading: str = ""
+    text: str = ""
+    table: tuple[list[str], list[list[str]]] | None = None
+    example: Example | None = None
+
+
+def blocks(old: State, new: State, changes: Sequence[Change], shown: int) -> list[Block]:
+    """The whole page; up to `shown` requests of each kind with both replies."""
+    found = [Block(heading="What moved"), Block(table=_summary(changes)), Block(text=EXPLAINED)]
+    for change in changes:
+        name = arm_name(change.arm)
+        found += [Block(heading=f"{name}, clause by clause"), Block(table=_clauses(change))]
+        found += [Block(heading=f"{name}: trained on, graded by"), Block(table=_matrix(change, old, new))]
+        for title, picked in _picked(change).items():
+            if picked:
+                found.append(Block(heading=f"{name}: {title} ({len(picked)})"))
+                found += [Block(example=_example(pair, old, new)) for pair in _drawn(picked)[:shown]]
+    return found
+
+
+def as_markdown(title: str, lead: str, found: Sequence[Block]) -> str:
+    """For a terminal and a pull request."""
+    parts = [f"# {title}", lead]
+    for block in found:
+        if block.heading:
+            parts.append(f"## {block.heading}")
+        elif block.table:
+            parts.append(markdown.table(*block.table))
+        else:
+            parts.append(markdown.example(block.example) if block.example else block.text)
+    return "\n\n".join(parts) + "\n"
+
+
+def as_html(title: str, lead: str, found: Sequence[Block]) -> str:
+    """The same as one self-contained file."""
+    parts = []
+    for block in found:
+        if block.heading:
+            parts.append(f"<h2>{escape(block.heading)}</h2>")
+        elif block.table:
+            head, rows = block.table
+            parts.append(html.table(head, [list(map(escape, row)) for row in rows]))
+        else:
+            parts.append(html.card(block.example) if block.example else f'<p class="soft">{escape(block.text)}</p>')
+    return html.document(title, f"<h1>{escape(title)}</h1><p class='lead'>{escape(lead)}</p>{''.join(parts)}")
+
+
+def lead(old: State, new: State, changes: Sequence[Change]) -> str:
+    """What happened, in a sentence per arm."""
+    said = [f"From {old.name} (spec {old.release}) to {new.name} (spec {new.release})."]
+    for change in changes:
+        seen = f"{change.observed.value:.0%} of {change.observed.n}" if change.observed.n else "none to observe"
+        noise = f", where a second run of the old policies moves {change.noise.value:.0%}" if change.noise else ""
+        said.append(
+            f"{arm_name(change.arm)}: {change.expected} prompts should answer otherwise, observed {seen} that were right before; "
+            f"collateral {change.collateral.value:.0%} of {change.collateral.n}{noise}."
+        )
+    return " ".join(said) if changes else f"{said[0]} No arm that has learned a policy is in both."
+
+
+def _summary(changes: Sequence[Change]) -> tuple[list[str], list[list[str]]]:
+    head = ["", "expected", "observed", "collateral", "of it broke / mended", "noise", "collateral beyond noise"]
+    return head, [
+        [
+            arm_name(each.arm), str(each.expected), _counted(each.observed), _counted(each.collateral),
+            f"{each.broke} / {each.mended}", _counted(each.noise), markdown.cell(each.beyond),
+        ]
+        for each in changes
+    ]  # fmt: skip
+
+
+def _counted(number: Number | None) -> str:
+    return f"{markdown.cell(number)} (n={number.n})" if number is not None and number.n else "–"
+
+
+def _clauses(change: Change) -> tuple[list[str], list[list[str]]]:
+    head = ["clause", "edit", "prompts", "right before", "right after", "observed", "missed", "moved"]
+    return head, [_clause(each) for each in change.moved]
+
+
+def _clause(each: Moved) -> list[str]:
+    asked = [pair for pair in each.pairs if pair.flip and pair.was_right]
+    seen = sum(pair.is_right for pair in asked)
+    counts = [len(each.pairs), sum(pair.was_right for pair in each.pairs), sum(pair.is_right for pair in each.pairs)]
+    flips = [str(seen), str(len(asked) - seen)] if asked else ["–", "–"]
+    return [f"{each.name} {each.title}", each.edit, *map(str, counts), *flips, str(sum(pair.moved for pair in each.pairs))]
+
+
+def _matrix(change: Change, old: State, new: State) -> tuple[list[str], list[list[str]]]:
+    rows = [[f"trained on {state.name}", *map(_counted, row)] for state, row in zip((old, new), change.matrix, strict=True)]
+    return ["share right", f"graded by {old.name}", f"graded by {new.name}"], rows
+
+
+def _picked(change: Change) -> dict[str, list[Pair]]:
+    pairs = [(each, pair) for each in change.moved for pair in each.pairs if pair.after.request]
+    asked = [pair for _, pair in pairs if pair.flip and pair.was_right]
+    rest = [pair for each, pair in pairs if each.edit == UNTOUCHED and pair.moved]
+    return {
+        "expected and missed": [pair for pair in asked if not pair.is_right],
+        "expected and observed": [pair for pair in asked if pair.is_right],
+        "collateral, right before and wrong now": [pair for pair in rest if pair.was_right and not pair.is_right],
+        "collateral, wrong before and right now": [pair for pair in rest if pair.is_right and not pair.was_right],
+    }
+
+
+def _example(pair: Pair, old: State, new: State) -> Example:
+    policy = new.policies.get(pair.after.category) or old.policies.get(pair.after.category)
+    clause = policy.clause(pair.after.clause) if policy else None
+    return Example(
+        category=policy.title if policy else pair.after.category,
+        request=pair.after.request or "",
+        clause=f"{clause.id} {clause.title}" if clause else "no clause",
+        expected=pair.after.expected or "comply",
+        replies=tuple(_replies(pair)),
+    )
+
+
+def _replies(pair: Pair) -> Iterator[Shown]:
+    harmful = any(answer.suite in HARMFUL for answer in pair)  # by either state's policy
+    for name, answer, good in (("before", pair.before, pair.was_right), ("after", pair.after, pair.is_right)):
+        text = "" if harmful and answer.response_type == "comply" else answer.answer
+        yield Shown(name, answer.response_type, good, answer.deliberation, text)
+
+
+def _drawn(found: Sequence[Pair]) -> list[Pair]:
+    return sorted(found, key=lambda pair: content_id("example", pair.after.prompt_id))
