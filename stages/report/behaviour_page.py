@@ -18,7 +18,7 @@ EXPLAINED = (
     "Expected: prompts for which the new policies ask for another response. Observed: of those answered right before, the "
     "share answered right by the new policies. Collateral: of the prompts whose clause nobody edited, or that no clause "
     "covers, the share answered by another type of response now; two runs of the same policies differ too, which is the "
-    "noise to hold it against (`--noise`). Right means the type of response; shares have 95% intervals."
+    "noise to hold it against. Right means the type of response; shares have 95% intervals."
 )
 
 
@@ -76,12 +76,11 @@ def lead(old: State, new: State, changes: Sequence[Change]) -> str:
     """What happened, in a sentence per arm."""
     said = [f"From {old.name} (spec {old.release}) to {new.name} (spec {new.release})."]
     for change in changes:
-        seen = f"{change.observed.value:.0%} of {change.observed.n}" if change.observed.n else "none to observe"
+        seen = f"{change.observed.value:.0%} of the {change.observed.n} that were right before do"
+        asked = f"{change.expected} prompts should be answered otherwise, {seen}" if change.expected else "no prompt should move"
         noise = f", where a second run of the old policies moves {change.noise.value:.0%}" if change.noise else ""
-        said.append(
-            f"{arm_name(change.arm)}: {change.expected} prompts should answer otherwise, observed {seen} that were right before; "
-            f"collateral {change.collateral.value:.0%} of {change.collateral.n}{noise}."
-        )
+        rest = f"collateral {change.collateral.value:.0%} of {change.collateral.n}{noise}"
+        said.append(f"{arm_name(change.arm)}: {asked}; {rest}.")
     return " ".join(said) if changes else f"{said[0]} No arm that has learned a policy is in both."
 
 
@@ -102,7 +101,8 @@ def _counted(number: Number | None) -> str:
 
 def _clauses(change: Change) -> tuple[list[str], list[list[str]]]:
     head = ["clause", "edit", "prompts", "right before", "right after", "observed", "missed", "moved"]
-    return head, [_clause(each) for each in change.moved]
+    edited_first = sorted(change.moved, key=lambda each: each.edit == UNTOUCHED)
+    return head, [_clause(each) for each in edited_first]
 
 
 def _clause(each: Moved) -> list[str]:
