@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from typing import NamedTuple
 
-from stages.lib.policy_text import LABELS, OUTCOME_OF, cite
+from stages.lib.policy_text import CITATION, LABELS, OUTCOME_OF, cite
 from stages.lib.records import CRITERIA, Clause, Outcome, Policy
 
 NO_CLAUSE = "none"
+ALIKE = 0.6
+"""Least likeness of two titles, by difflib, that may be one: nothing in common is about 0.3."""
+_CITATION = re.compile(CITATION)
 
 
 class VerdictError(ValueError):
@@ -36,7 +41,7 @@ def read_verdict(text: str, policy: Policy, with_reasoning: bool) -> ReadVerdict
     """Read a verdict.
 
     Raises VerdictError for a missing, doubled or unknown line, a grade that is not 0, 1 or 2, an unknown outcome, a
-    clause that is not in the policy word for word, or an expected outcome that is not that clause's.
+    clause whose id, title and outcome do not belong together, or an expected outcome that is not that clause's.
     """
     fields = _fields(text)
     wanted = [name for name in CRITERIA if with_reasoning or name != "reasoning"]
@@ -67,10 +72,23 @@ def _fields(text: str) -> dict[str, str]:
 def _clause(value: str, policy: Policy) -> Clause | None:
     if value == NO_CLAUSE:
         return None
-    clause = next((clause for clause in policy.clauses if cite(clause) == value), None)
-    if clause is None:
+    cited = _CITATION.fullmatch(value)
+    clause = policy.clause(cited["id"]) if cited else None
+    if cited is None or clause is None:
         raise VerdictError(f"{value!r} is no clause of the policy")
+    if _outcome(cited["outcome"]) != clause.outcome or _nearest(cited["title"], policy) != clause:
+        raise VerdictError(f"{value!r} mixes up clauses of the policy")
     return clause
+
+
+def _nearest(title: str, policy: Policy) -> Clause | None:
+    """The clause whose title is most like this one, if one is at all; a small judge inflects what it copies."""
+
+    def likeness(clause: Clause) -> float:
+        return difflib.SequenceMatcher(None, title.lower(), clause.title.lower(), autojunk=False).ratio()
+
+    best = max(policy.clauses, key=likeness)
+    return best if likeness(best) >= ALIKE else None
 
 
 def _outcome(value: str) -> Outcome:

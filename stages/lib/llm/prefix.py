@@ -26,7 +26,6 @@ NAME = "shared_prefix"
 PLAIN = frozenset({"llama", "qwen2", "qwen3", "smollm3"})
 """Model types whose attention is softmax(qk)v and nothing else: no soft cap, no sinks, no bias."""
 
-
 KEPT = 64
 """Beginnings kept in memory; a judge of seven policies in three orders has 21."""
 

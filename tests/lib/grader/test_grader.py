@@ -53,6 +53,19 @@ def test_anything_else_is_no_verdict(old: str, new: str) -> None:
         read_verdict(text.replace(old, new, 1), POLICY, with_reasoning=True)
 
 
+@pytest.mark.parametrize(
+    ("title", "readable"),
+    [("stealing honeys from hives", True), ("feeding bees in winter", False), ("chess openings", False)],
+)
+def test_a_title_may_be_inflected_but_not_another_clauses(title: str, readable: bool) -> None:
+    text = bees.verdict_text().replace("stealing honey from a hive", title, 1)
+    if readable:
+        assert read_verdict(text, POLICY, with_reasoning=True).clause_id == "BE1"
+        return
+    with pytest.raises(VerdictError, match="mixes up"):
+        read_verdict(text, POLICY, with_reasoning=True)
+
+
 @pytest.mark.parametrize("text", ["", " \n", "2", "Thought process:", '{"compliance": 2}'])
 def test_empty_words_are_no_verdict(text: str) -> None:
     with pytest.raises(VerdictError):
