@@ -1,0 +1,20 @@
+"""The README's table of results is the committed run's, cell by cell."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from stages.lib.config import load_value
+from stages.report.facts import ROWS, Number
+from stages.report.markdown import cell
+
+
+def test_the_readme_shows_the_committed_metrics(repo: Path) -> None:
+    metrics = json.loads((repo / "reports/metrics.json").read_text(encoding="utf-8"))
+    readme = (repo / "README.md").read_text(encoding="utf-8")
+    assert list(metrics) == sorted(load_value("report.arms", repo / "params.yaml"))
+    for row in ROWS:
+        numbers = [metrics[arm][row.suite].get(row.metric) for arm in load_value("report.arms", repo / "params.yaml")]
+        cells = [cell(Number(**number) if number else None) for number in numbers]
+        assert f"| {row.label} | {' | '.join(cells)} |" in readme, row.label
