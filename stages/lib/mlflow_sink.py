@@ -51,6 +51,11 @@ class MlflowSink:
         for start in range(0, len(entries), _BATCH):
             self._client.log_batch(self._run(), params=entries[start : start + _BATCH])
 
+    def end_left_running(self, tags: Mapping[str, str]) -> None:
+        """Close runs with these tags whose process was killed before it could."""
+        for run in self._search(tags, 50, "RUNNING"):
+            self._client.set_terminated(run.info.run_id, "KILLED")
+
     def metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Numbers at one step."""
         from mlflow.entities import Metric
@@ -125,9 +130,9 @@ class MlflowSink:
             return str(self._client.create_experiment(name, artifact_location=place))
         return str(known.experiment_id)
 
-    def _search(self, tags: Mapping[str, str], most: int) -> list[Any]:
+    def _search(self, tags: Mapping[str, str], most: int, status: str = "FINISHED") -> list[Any]:
         wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
-        query = f"{wanted} and attributes.status = 'FINISHED'"
+        query = f"{wanted} and attributes.status = '{status}'"
         return list(
             self._client.search_runs([self._experiment], query, max_results=most, order_by=["attributes.start_time DESC"])
         )

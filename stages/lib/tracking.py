@@ -12,6 +12,7 @@ import functools
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -160,9 +161,12 @@ def tracking_uri() -> str:
 def _open(stage: str, params: Params) -> MlflowSink | None:
     if not enabled():
         return None
-    tags = {"stage": stage.partition("@")[0], "stage.part": stage.partition("@")[2], **_dvc_tags(), **_revision()}
+    part = {"stage": stage.partition("@")[0], "stage.part": stage.partition("@")[2]}
+    here = {key: value for key, value in {**part, "place": sha_of_json([socket.gethostname(), str(_root())])}.items() if value}
+    tags = {**here, **_dvc_tags(), **_revision()}
     try:
         sink = _sink()
+        sink.end_left_running(here)  # a stage holds a lock: whatever else runs by this name here was killed
         sink.start(stage, {key: value for key, value in tags.items() if value}, _flat(params))
     except Exception as error:  # see Run._send
         _warn(error)

@@ -94,6 +94,18 @@ def test_a_failed_stage_is_a_failed_run(server: str, monkeypatch: pytest.MonkeyP
     assert MlflowClient(server).get_run(str(run.mlflow_id)).info.status == "FAILED"
 
 
+def test_a_killed_stage_is_told_from_a_running_one(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import MlflowClient
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    killed = [tracking.Run(name, tracking._open(name, {})) for name in ("rl", "judge@violence", "judge@illicit")]  # never ended
+    for name in ("rl", "judge@violence"):
+        with tracking.tracked_run(name):
+            pass
+    statuses = [MlflowClient(server).get_run(run.mlflow_id or "").info.status for run in killed]
+    assert statuses == ["KILLED", "KILLED", "RUNNING"], "another category's run may well be alive"
+
+
 def test_one_pipeline_run_per_state_linked_to_the_stage_that_read_the_same_bytes(
     server: str, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
