@@ -33,7 +33,7 @@ def committed(copy: Project) -> Project:
 def test_an_experiment_pays_for_the_changed_category_and_says_what_moved(committed: Project) -> None:
     forecast = committed.run("python", "-m", "stages.spec", "diff", "v1", "v2", "--json")
     assert forecast.returncode == 1 and '"outcome changed"' in forecast.stdout
-    tried = committed.run("dvc", "exp", "run", "-n", "stricter", "-S", "spec.categories.violence=v2")
+    tried = committed.run("dvc", "exp", "run", "-n", "stricter", "-S", "scale=smoke", "-S", "spec.categories.violence=v2")
     assert tried.returncode == 0, tried.stdout[-4000:]
     ran = set(re.findall(r"Running stage '([^']+)'", tried.stdout))
     assert {name for name in ran if PAID.match(name)} == {"generate@violence", "judge@violence"}, ran
