@@ -1,0 +1,58 @@
+"""A release, tried as a DVC experiment on committed state: what it costs, what it moves, and how to take it back."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from tests.pipeline.conftest import Project
+
+PAID = re.compile(r"^(generate|judge)")
+
+
+@pytest.fixture
+def committed(copy: Project) -> Project:
+    """The finished pipeline in a git repository of its own, everything committed that a user would commit."""
+    (copy.root / ".dvc" / "config.local").unlink()
+    for command in (
+        ("git", "init", "-q"),
+        ("git", "config", "user.name", "somebody"),
+        ("git", "config", "user.email", "somebody@example.org"),
+        ("git", "add", "-A"),
+        ("git", "commit", "-qm", "before"),
+        ("git", "tag", "release-1"),
+    ):
+        done = copy.run(*command)
+        assert done.returncode == 0, done.stdout
+    return copy
+
+
+def test_an_experiment_pays_for_the_changed_category_and_says_what_moved(committed: Project) -> None:
+    forecast = committed.run("python", "-m", "stages.spec", "diff", "v1", "v2", "--json")
+    assert forecast.returncode == 1 and '"outcome changed"' in forecast.stdout
+    tried = committed.run("dvc", "exp", "run", "-n", "stricter", "-S", "scale=smoke", "-S", "spec.categories.violence=v2")
+    assert tried.returncode == 0, tried.stdout[-4000:]
+    ran = set(re.findall(r"Running stage '([^']+)'", tried.stdout))
+    assert {name for name in ran if PAID.match(name)} == {"generate@violence", "judge@violence"}, ran
+    told = committed.run("python", "-m", "stages.report", "change", "HEAD", "stricter", "--noise", "HEAD", "--json")
+    assert told.returncode == 0, told.stdout
+    found = json.loads(told.stdout[told.stdout.index("{") :])
+    assert set(found) == {"sft", "sft_rl"} and found["sft"]["numbers"]["noise"] == 0.0
+    page = (committed.root / "reports/spec_change.md").read_text(encoding="utf-8")
+    assert "to stricter" in page and "| VI1 making weapons or explosives | untouched |" in page
+    committed.params("spec.categories.violence=v2", "report.release.champion={revision:release-1,arm:sft}")
+    held = committed.repro()  # the stage looks up the released state while `dvc repro` runs
+    assert held.code == 0 and held.ran == {"report"}, held.text[-4000:]
+    lost = committed.run(
+        "python", "-m", "stages.params", "--write", "scale=smoke", "report.release.champion={revision:no,arm:sft}"
+    )
+    assert lost.returncode == 0 and "'no' is neither a git revision" in committed.repro("report").text
+
+
+def test_files_of_a_removed_category_stop_the_pipeline_by_name(committed: Project) -> None:
+    committed.params("~spec.categories.harassment")
+    done = committed.repro()
+    assert done.code != 0 and "data/completions/harassment.jsonl (a removed category's file" in done.text, done.text[-4000:]
+    assert "mix" not in done.ran and not {name for name in done.ran if PAID.match(name) and "violence" not in name}, done.ran
