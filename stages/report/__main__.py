@@ -16,7 +16,7 @@ from stages.report.behaviour import changes, moved_rows, plain_change
 from stages.report.behaviour_page import as_html, as_markdown, blocks, lead
 from stages.report.collect import collect
 from stages.report.config import ReportConfig
-from stages.report.facts import Champion, Facts
+from stages.report.facts import Champion, Facts, withheld
 from stages.report.html import html
 from stages.report.lineage import of_checkpoint, of_clause, of_example
 from stages.report.markdown import markdown
@@ -51,18 +51,19 @@ def build() -> None:
 
 def compare_states(old: str, new: str | None, noise: str | None, in_json: bool) -> None:
     """Write reports/spec_change.{md,html,json}, tell the tracker, print the Markdown's first lines or the JSON."""
-    before, after = read_state(old), read_state(new)
-    found = changes(before, after, read_state(noise) if noise else None)
-    title, summary = "What a change of the policies moved", lead(before, after, found)
-    page = blocks(before, after, found, load_section("report", ReportConfig).examples)
-    facts = {each.arm: plain_change(each) for each in found}
-    jsonl.write_text(paths.REPORTS / "spec_change.md", as_markdown(title, summary, page))
-    jsonl.write_text(paths.REPORTS / "spec_change.html", as_html(title, summary, page))
-    jsonl.write_json(paths.REPORTS / "spec_change.json", facts)
-    with tracking.tracked_run("spec_change", {"old": old, "new": after.name, "noise": noise or ""}) as run:
-        for arm, values in facts.items():
-            run.log({f"{arm}.{name}": float(value) for name, value in values["numbers"].items()})
-        run.table("moved.json", [row for each in found for row in moved_rows(each)])
+    with stage_process("spec_change"):
+        before, after = read_state(old), read_state(new)
+        found = changes(before, after, read_state(noise) if noise else None)
+        title, summary = "What a change of the policies moved", lead(before, after, found)
+        page = blocks(before, after, found, load_section("report", ReportConfig).examples)
+        facts = {each.arm: plain_change(each) for each in found}
+        jsonl.write_text(paths.REPORTS / "spec_change.md", as_markdown(title, summary, page))
+        jsonl.write_text(paths.REPORTS / "spec_change.html", as_html(title, summary, page))
+        jsonl.write_json(paths.REPORTS / "spec_change.json", facts)
+        with tracking.tracked_run("spec_change", {"old": old, "new": after.name, "noise": noise or ""}) as run:
+            for arm, values in facts.items():
+                run.log({f"{arm}.{name}": float(value) for name, value in values["numbers"].items()})
+            run.table("moved.json", [row for each in found for row in moved_rows(each)])
     print(json.dumps(facts, indent=1) if in_json else f"{summary}\nreport: {paths.REPORTS / 'spec_change.md'} and .html")
 
 
@@ -122,7 +123,7 @@ def publish(facts: Facts, config: ReportConfig, params: dict[str, Any]) -> str:
     if best is None:
         return "none, no checkpoint passes the release limits"
     arm = facts.arm(best.arm)
-    limited = {name: _value(facts, best.arm, name) for name in config.release.limits}
+    limited = {name: arm.value(name) for name in config.release.limits}
     version = tracking.register(config.model_name, Path(config.candidates[best.arm]), arm.lineage.model, limited, run_id)
     return f"{best.arm} as {config.model_name} version {version}" if version else f"{best.arm} passes; no registry at hand"
 
@@ -151,17 +152,10 @@ def numbers(facts: Facts) -> dict[str, Mapping[str, float]]:
 
 def shown(facts: Facts, name: str) -> list[dict[str, Any]]:
     """Graded answers to our own requests for side-by-side reading."""
-    rows = [answer.model_dump() for answer in facts.arm(name).answers if answer.request is not None]
-    hidden = [row for row in rows if row["response_type"] == "comply" and "not_unsafe" in row["scores"]]
-    for row in hidden:
-        row["answer"] = "(complied; text not shown)"
-    return [{**{column: row[column] for column in SHOWN_COLUMNS}, **row["scores"]} for row in rows]
-
-
-def _value(facts: Facts, arm: str, dotted: str) -> float:
-    suite, _, metric = dotted.partition(".")
-    number = facts.arm(arm).number(suite, metric)
-    return number.value if number else 0.0
+    own = [answer for answer in facts.arm(name).answers if answer.request is not None]
+    told = {"answer": "(complied; text not shown)"}
+    rows = [answer.model_copy(update=told) if withheld(answer) else answer for answer in own]
+    return [row.model_dump(include=set(SHOWN_COLUMNS)) | row.scores for row in rows]
 
 
 def _floats(group: Mapping[str, Any]) -> dict[str, float]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
-from stages.lib.records import content_id
+from stages.lib.records import Answer
 from stages.report import html, markdown
-from stages.report.behaviour import UNTOUCHED, Change, Moved, Pair
-from stages.report.examples import Example, Shown
-from stages.report.facts import HARMFUL, Number
+from stages.report.behaviour import UNTOUCHED, Change, Moved, Pair, right
+from stages.report.examples import Example, Shown, asked, by_hash
+from stages.report.facts import Number, withheld
 from stages.report.states import State
 from stages.report.words import arm_name
 
@@ -41,7 +41,10 @@ def blocks(old: State, new: State, changes: Sequence[Change], shown: int) -> lis
         for title, picked in _picked(change).items():
             if picked:
                 found.append(Block(heading=f"{name}: {title} ({len(picked)})"))
-                found += [Block(example=_example(pair, old, new)) for pair in _drawn(picked)[:shown]]
+                found += [
+                    Block(example=_example(pair, old, new))
+                    for pair in sorted(picked, key=lambda pair: by_hash(pair.after))[:shown]
+                ]
     return found
 
 
@@ -132,22 +135,9 @@ def _picked(change: Change) -> dict[str, list[Pair]]:
 
 def _example(pair: Pair, old: State, new: State) -> Example:
     policy = new.policies.get(pair.after.category) or old.policies.get(pair.after.category)
-    clause = policy.clause(pair.after.clause) if policy else None
-    return Example(
-        category=policy.title if policy else pair.after.category,
-        request=pair.after.request or "",
-        clause=f"{clause.id} {clause.title}" if clause else "no clause",
-        expected=pair.after.expected or "comply",
-        replies=tuple(_replies(pair)),
-    )
+    return asked(pair.after, policy, _shown("before", pair.before, pair), _shown("after", pair.after, pair))
 
 
-def _replies(pair: Pair) -> Iterator[Shown]:
-    harmful = any(answer.suite in HARMFUL for answer in pair)  # by either state's policy
-    for name, answer, good in (("before", pair.before, pair.was_right), ("after", pair.after, pair.is_right)):
-        text = "" if harmful and answer.response_type == "comply" else answer.answer
-        yield Shown(name, answer.response_type, good, answer.deliberation, text)
-
-
-def _drawn(found: Sequence[Pair]) -> list[Pair]:
-    return sorted(found, key=lambda pair: content_id("example", pair.after.prompt_id))
+def _shown(name: str, answer: Answer, pair: Pair) -> Shown:
+    text = "" if withheld(answer, *pair) else answer.answer  # harmful by either state's policy
+    return Shown(name, answer.response_type, right(answer), answer.deliberation, text)

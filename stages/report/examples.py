@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from stages.lib.records import Answer, Outcome, content_id
-from stages.report.facts import HARMFUL, Arm, Facts, Number, share
+from stages.lib.records import Answer, Outcome, Policy, content_id
+from stages.report.facts import Arm, Facts, Number, share, withheld
 
 PLAIN = ("disallowed", "contrast")
 
@@ -39,18 +39,23 @@ def examples(facts: Facts, count: int) -> list[Example]:
     for turn in range(count):
         category = list(facts.policies)[turn % len(facts.policies)]
         for suite in PLAIN:
-            pool = _hashed(answer for answer in facts.arms[-1].answers if answer.suite == suite and answer.category == category)
+            pool = _ours(answer for answer in facts.arms[-1].answers if answer.suite == suite and answer.category == category)
             place = turn // len(facts.policies)
             drawn += pool[place : place + 1]
     return [
-        _example(answer, [answers[arm.name, answer.suite, answer.prompt_id] for arm in facts.arms], facts) for answer in drawn
+        asked(
+            answer,
+            facts.policies[answer.category],
+            *(_shown(answers[arm.name, answer.suite, answer.prompt_id]) for arm in facts.arms),
+        )
+        for answer in drawn
     ]
 
 
 def failures(facts: Facts, count: int) -> list[Example]:
     """Wrong replies of the last arm, wrapped ones too."""
     wrong = [answer for answer in facts.arms[-1].answers if answer.scores.get("right_type") == 0.0 and answer.request]
-    return [_example(answer, [answer], facts) for answer in _hashed(wrong)[:count]]
+    return [asked(answer, facts.policies[answer.category], _shown(answer)) for answer in _ours(wrong)[:count]]
 
 
 def by_wrapper(arm: Arm) -> list[tuple[str, Number]]:
@@ -75,28 +80,27 @@ def by_category(arm: Arm) -> dict[str, tuple[Number, Number]]:
     return found
 
 
-def _example(answer: Answer, replies: Sequence[Answer], facts: Facts) -> Example:
-    policy = facts.policies[answer.category]
-    clause = policy.clause(answer.clause)
+def asked(answer: Answer, policy: Policy | None, *replies: Shown) -> Example:
+    """What `answer` was asked, with the replies to show."""
+    clause = policy.clause(answer.clause) if policy else None
     return Example(
-        category=policy.title,
+        category=policy.title if policy else answer.category,
         request=answer.request or "",
         clause=f"{clause.id} {clause.title}" if clause else "no clause",
         expected=answer.expected or "comply",
-        replies=tuple(_shown(reply) for reply in replies),
+        replies=replies,
     )
+
+
+def by_hash(answer: Answer) -> str:
+    """The order to draw in: nobody's choice, and the same in every run."""
+    return content_id("example", answer.prompt_id)
 
 
 def _shown(answer: Answer) -> Shown:
-    hidden = answer.suite in HARMFUL and answer.response_type == "comply"  # what went wrong is shown by its type
-    return Shown(
-        arm=answer.arm,
-        response_type=answer.response_type,
-        right=answer.scores.get("right_type") == 1.0,
-        deliberation=answer.deliberation,
-        answer="" if hidden else answer.answer,
-    )
+    right = answer.scores.get("right_type") == 1.0
+    return Shown(answer.arm, answer.response_type, right, answer.deliberation, "" if withheld(answer) else answer.answer)
 
 
-def _hashed(answers: Iterable[Answer]) -> list[Answer]:
-    return sorted((answer for answer in answers if answer.request), key=lambda answer: content_id("example", answer.prompt_id))
+def _ours(answers: Iterable[Answer]) -> list[Answer]:
+    return sorted((answer for answer in answers if answer.request), key=by_hash)

@@ -73,6 +73,11 @@ class Arm(NamedTuple):
         found = self.metrics.get(suite, {}).get(metric)
         return found if found is not None and found.n > 0 else None
 
+    def value(self, dotted: str) -> float:
+        """The value of `suite.metric`; 0 where it was not measured."""
+        found = self.number(*dotted.split(".", 1))
+        return found.value if found else 0.0
+
 
 class DataRow(NamedTuple):
     """What became of one category's completions; gold is used to measure only."""
@@ -149,6 +154,11 @@ class Facts(NamedTuple):
     def arm(self, name: str) -> Arm:
         """An arm by name."""
         return next(arm for arm in self.arms if arm.name == name)
+
+
+def withheld(answer: Answer, *others: Answer) -> bool:
+    """Whether the text is not shown: it complied with a request that is harmful, or that is by one of `others`."""
+    return answer.response_type == "comply" and any(each.suite in HARMFUL for each in (answer, *others))
 
 
 def share(right: int, n: int) -> Number:

@@ -35,7 +35,7 @@ def chosen(facts: Facts, config: ReportConfig) -> Candidate | None:
 
 def _held(facts: Facts, name: str, config: ReleaseConfig) -> Candidate:
     arm = facts.arm(name)
-    values = {dotted: _value(arm, dotted) for dotted in config.limits}
+    values = {dotted: arm.value(dotted) for dotted in config.limits}
     below = [f"{dotted} {values[dotted]:.2f} < {limit:.2f}" for dotted, limit in config.limits.items() if values[dotted] < limit]
     against = (*below, *_behind(facts, arm, config.max_collateral))
     return Candidate(name, sum(values.values()) / max(1, len(values)), against)
@@ -52,9 +52,3 @@ def _behind(facts: Facts, arm: Arm, max_collateral: float) -> Iterator[str]:
     moved = collateral(champion, arm, policies, facts.policies)
     if moved.value > max_collateral:
         yield f"collateral {moved.value:.2f} > {max_collateral:.2f} against {name}"
-
-
-def _value(arm: Arm, dotted: str) -> float:
-    suite, _, metric = dotted.partition(".")
-    number = arm.number(suite, metric)
-    return number.value if number else 0.0

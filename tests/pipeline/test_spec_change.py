@@ -1,4 +1,4 @@
-"""A release, tried as a DVC experiment on committed state: what it costs, what it moves, and how to take it back."""
+"""A release, tried as a DVC experiment on committed state: what it costs, what it moves, and what a removed category leaves."""
 
 from __future__ import annotations
 

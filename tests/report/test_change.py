@@ -107,10 +107,8 @@ def test_the_pages_show_both_replies_but_no_help_with_harm() -> None:
     page = blocks(old, new, found, 3)
     for text in (as_markdown("T", lead(old, new, found), page), as_html("T", lead(old, new, found), page)):
         assert "BE2 how bees live" in text and "trained on v2" in text and "expected and observed (10)" in text
-        assert (
-            "collateral, right before and wrong now (10)" in text
-            and "10 prompts should be answered otherwise, 100% of the 10 that were right before do" in text
-        )
+        assert "collateral, right before and wrong now (10)" in text
+        assert "10 prompts should be answered otherwise, 100% of the 10 that were right before do" in text
         assert text.count("not shown") >= 3
         for request in ("BE2", "BE1"):  # what complied under either policy's refusal is never printed
             helped = [line for line in text.splitlines() if request in line and "Sure, I can help" in line]
@@ -119,7 +117,7 @@ def test_the_pages_show_both_replies_but_no_help_with_harm() -> None:
 
 @pytest.fixture
 def repository(project: Path) -> Path:
-    """A git and DVC repository with two committed states and a third one lying about."""
+    """A git and DVC repository with two committed states."""
 
     def run(*command: str) -> None:
         done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
