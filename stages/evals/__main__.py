@@ -96,7 +96,7 @@ def beside(config: EvalsConfig, arm: str, seed: int) -> Metrics:
     checkpoint = Path(config.arms[arm])
     if config.probe and checkpoint.is_dir():
         rows = [row for name in ("facts", "logic") for row in _pairs(name)]
-        right = probe(rows, checkpoint, config.dtype, config.batch_size)
+        right = probe(rows, checkpoint, config.dtype)
         found["probe"] = {"probe": accuracy(right, config.resamples, seeds.derive(seed, "probe"))}
     return found
 

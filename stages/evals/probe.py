@@ -14,8 +14,8 @@ from stages.lib.llm.likelihood import mean_logprobs
 from stages.lib.llm.load import Dtype
 
 
-def probe(rows: Sequence[Mapping[str, Any]], checkpoint: Path, dtype: Dtype, batch_size: int) -> dict[str, bool]:
+def probe(rows: Sequence[Mapping[str, Any]], checkpoint: Path, dtype: Dtype) -> dict[str, bool]:
     """Row id -> whether the true statement is the likelier one."""
     texts = [str(row[column]) for row in rows for column in ("text", "false")]
-    found = mean_logprobs(checkpoint, dtype, texts, batch_size)
+    found = mean_logprobs(checkpoint, dtype, texts)
     return {str(row["id"]): found[2 * place] > found[2 * place + 1] for place, row in enumerate(rows)}

@@ -7,7 +7,8 @@ import functools
 import sys
 
 from stages.gate.config import GateConfig
-from stages.gate.gate import BOUNDARIES, Report, check, publish
+from stages.gate.gate import BOUNDARIES, Report, check, publish, strangers
+from stages.gate.sweep import sweep
 from stages.gate.world import World
 from stages.lib import paths
 from stages.lib.config import load_section, load_value
@@ -29,6 +30,8 @@ def main(argv: list[str] | None = None) -> None:
     gate = load_section("gate", GateConfig)
     world = World(tuple(load_value("spec.categories")), gate, functools.cache(outside_texts))
     with stage_process(f"gate@{boundary}"), tracked_run(f"gate@{boundary}", getattr(gate, boundary)) as run:
+        for path in sweep(strangers(boundary, world)):
+            print(f"gate {boundary}: {path} belongs to nothing declared any longer: removed, DVC's cache keeps it")
         report = check(boundary, world)
         publish(report, world)
         run.log(numbers(report))

@@ -128,9 +128,20 @@ def stamp_text(files: Sequence[Path]) -> str:
     return "".join(f"{sha256_file(path)}  {path.as_posix()}\n" for path in files)
 
 
-def _declared(where: Boundary, world: World) -> Rows:
+def strangers(boundary: str, world: World) -> set[Path]:
+    """Files where the boundary's lie that belong to nothing declared."""
+    wanted, found = _files(BOUNDARIES[boundary], world)
+    return found - wanted
+
+
+def _files(where: Boundary, world: World) -> tuple[set[Path], set[Path]]:
     wanted = {path for name in where.names(world) for path in where.files(world, name)}
     found = {path for folder, pattern in where.folders for path in folder.glob(pattern) if not path.name.startswith(".")}
+    return wanted, found
+
+
+def _declared(where: Boundary, world: World) -> Rows:
+    wanted, found = _files(where, world)
     return [
         {
             "id": path.as_posix(),

@@ -6,11 +6,11 @@ refreshed with the adapters merged in, each distinct prompt is read once, and it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from stages.lib.llm.load import load_model
-from stages.lib.llm.local import pad
 from stages.rl.config import RlConfig
 
 
@@ -35,33 +35,24 @@ class Rollout:
         return {"prompt_ids": [list(row) for row in ids], "completion_ids": replies, "logprobs": None}
 
     def _draw(self, distinct: list[tuple[int, ...]], places: list[int], stops: list[int]) -> list[list[int]]:
+        from stages.lib.llm.decode import decode
         from stages.lib.llm.prefix import Prefixes
 
-        pad_id = self._tokenizer.pad_token_id
-        input_ids, mask = pad(distinct, [0] * len(distinct), pad_id, self._copy.device)
-        beginnings = [distinct[place][:-1] for place in places]
-        with Prefixes(self._copy, pad_id).rows(beginnings, 1 + self._config.max_completion_length) as cache:
-            output = self._copy.generate(
-                input_ids=input_ids[places],
-                attention_mask=mask[places],
-                past_key_values=cache,
-                generation_config=self._settings(stops),
-            )
-        return [until_stop(row, stops) for row in output[:, input_ids.shape[1] :].tolist()]
-
-    def _settings(self, stops: list[int]) -> Any:
-        from transformers import GenerationConfig
-
-        return GenerationConfig(
-            max_new_tokens=self._config.max_completion_length,
-            do_sample=True,
-            temperature=self._config.temperature,
-            top_k=0,
-            top_p=1.0,
-            eos_token_id=stops,
-            pad_token_id=self._tokenizer.pad_token_id,
-            use_cache=True,
+        replies: dict[int, list[int]] = {}
+        rows = [distinct[place] for place in places]
+        decode(
+            Prefixes(self._copy, self._tokenizer.pad_token_id),
+            rows,
+            [len(row) - 1 for row in rows],
+            self._config.max_completion_length,
+            set(stops),
+            self._choose,
+            replies.__setitem__,
         )
+        return [replies[place] for place in range(len(rows))]
+
+    def _choose(self, scores: Any, places: Sequence[int]) -> Any:
+        return (scores.float() / self._config.temperature).softmax(-1).multinomial(1)[:, 0]
 
 
 def tokenize(tokenizer: Any, prompts: list[Any]) -> list[list[int]]:
@@ -80,9 +71,3 @@ def refresh(copy: Any, model: Any) -> None:
         if hasattr(layer, "get_delta_weight"):
             merged = layer.get_base_layer().weight.float() + layer.get_delta_weight("default").float()
             copy.get_submodule(name).weight.copy_(merged)
-
-
-def until_stop(tokens: list[int], stops: list[int]) -> list[int]:
-    """The tokens up to and with the first that ends the turn."""
-    end = next((place for place, token in enumerate(tokens) if token in stops), len(tokens) - 1)
-    return tokens[: end + 1]

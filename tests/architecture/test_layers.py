@@ -42,7 +42,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "dvc": ("stages/report/states.py",),
 }
 
-WHOLLY_HEAVY = frozenset({"stages.lib.llm.prefix"})
+WHOLLY_HEAVY = frozenset({"stages.lib.llm.decode", "stages.lib.llm.prefix"})
 """Modules that subclass a heavy package's classes: they import it when loaded, and are themselves imported late."""
 
 

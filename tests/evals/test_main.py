@@ -118,5 +118,5 @@ def test_the_probe_asks_which_is_likelier(tiny: Path) -> None:  # noqa: F811
         {"id": "a", "text": "a plain word", "false": "a plain word a plain"},
         {"id": "b", "text": "a plain word a plain", "false": "a plain word"},
     ]
-    found = probe(rows, tiny, "float32", batch_size=3)
+    found = probe(rows, tiny, "float32")
     assert set(found) == {"a", "b"} and found["a"] != found["b"]

@@ -51,8 +51,20 @@ def test_an_experiment_pays_for_the_changed_category_and_says_what_moved(committ
     assert lost.returncode == 0 and "'no' is neither a git revision" in committed.repro("report").text
 
 
-def test_files_of_a_removed_category_stop_the_pipeline_by_name(committed: Project) -> None:
+def test_a_removed_category_leaves_nothing_behind_and_comes_back_unpaid(committed: Project) -> None:
+    folders = [committed.root / "data" / name for name in ("completions", "verdicts", "kept")]
+    mine = committed.root / "data/kept/mine.jsonl"
+    mine.write_text("{}\n", encoding="utf-8")
     committed.params("~spec.categories.harassment")
     done = committed.repro()
-    assert done.code != 0 and "data/completions/harassment.jsonl (a removed category's file" in done.text, done.text[-4000:]
-    assert "mix" not in done.ran and not {name for name in done.ran if PAID.match(name) and "violence" not in name}, done.ran
+    assert done.code != 0 and "data/kept/mine.jsonl" in done.text and mine.exists(), (
+        "not DVC's to bring back, so not ours to remove"
+    )
+    mine.unlink()
+    done = committed.repro()
+    assert done.code == 0, done.text[-4000:]
+    assert [path for folder in folders for path in folder.glob("harassment*")] == []
+    committed.params("spec.categories.harassment=v1")
+    done = committed.repro()
+    assert done.code == 0 and not {name for name in done.ran if PAID.match(name)}, done.text[-4000:]
+    assert all((folder / "harassment.jsonl").exists() for folder in folders)

@@ -6,32 +6,37 @@ same request draws the same text in any batch, so a run that was killed and resu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from stages.lib.records import Sampling
 
 
-def seeded_draw(sampling: Sampling, seeds: list[int], device: Any) -> Any:
-    """Logits processors that turn greedy decoding into sampling, one seed per row; none at temperature 0."""
-    import torch
-    from transformers import LogitsProcessor, LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
+class Draw:
+    """Chooses the next token of each row, with one seed per place in the batch; the likeliest at temperature 0."""
 
-    if sampling.temperature == 0:
-        return LogitsProcessorList()
+    def __init__(self, sampling: Sampling, seeds: Sequence[int], device: Any) -> None:
+        import torch
+        from transformers import TemperatureLogitsWarper, TopPLogitsWarper
 
-    class Noise(LogitsProcessor):
-        """Adds each row's own noise; rows keep their place during `generate`."""
+        self._sources: list[Any] = []
+        self._warpers: list[Any] = []
+        if sampling.temperature > 0:
+            self._sources = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+            self._warpers = [TemperatureLogitsWarper(float(sampling.temperature))]
+            if sampling.top_p < 1:
+                self._warpers.append(TopPLogitsWarper(sampling.top_p))
 
-        def __init__(self) -> None:
-            self.sources = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+    def __call__(self, scores: Any, places: Sequence[int]) -> Any:
+        """scores [n, vocabulary] of the rows at `places` -> n tokens."""
+        import torch
 
-        def __call__(self, input_ids: Any, scores: Any) -> Any:
-            noise = torch.empty_like(scores, dtype=torch.float32)
-            for row, source in zip(noise, self.sources, strict=True):
-                row.exponential_(generator=source)
-            return scores.float() - noise.log()
-
-    warpers = [TemperatureLogitsWarper(float(sampling.temperature))]
-    if sampling.top_p < 1:
-        warpers.append(TopPLogitsWarper(sampling.top_p))
-    return LogitsProcessorList([*warpers, Noise()])
+        scores = scores.float()
+        if not self._sources:
+            return scores.argmax(-1)
+        for warper in self._warpers:
+            scores = warper(None, scores)
+        noise = torch.empty_like(scores)
+        for row, place in zip(noise, places, strict=True):
+            row.exponential_(generator=self._sources[place])
+        return (scores - noise.log()).argmax(-1)

@@ -8,7 +8,7 @@ from pathlib import Path
 from stages.lib.llm.load import Dtype, load_model, load_tokenizer
 
 
-def mean_logprobs(checkpoint: Path | str, dtype: Dtype, texts: Sequence[str], batch_size: int) -> list[float]:
+def mean_logprobs(checkpoint: Path | str, dtype: Dtype, texts: Sequence[str], batch_size: int = 64) -> list[float]:
     """Mean log-probability per token of each text, standing alone, in the order of `texts`."""
     import torch
 

@@ -1,8 +1,8 @@
 """transformers in this process, on CPU or GPU; the part all prompts share is computed once.
 
 In a stage every prompt begins with the same policy. It is prefilled once into a cache that all rows of a batch share (see
-`prefix`), and only the rest of the prompts, padded on the left, runs through the model. A batch may span policies, as when a
-step of RL asks its judge: then each row goes on from the cache of its own.
+`prefix`), and only the rest of the prompts runs through the model (see `decode`). A batch may span policies, as when a step of
+RL asks its judge: then each row goes on from the cache of its own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from stages.lib.llm.backend import Generation, OnResult, Request, plain, request_seed
 from stages.lib.llm.config import LlmConfig
-from stages.lib.llm.draw import seeded_draw
+from stages.lib.llm.draw import Draw
 from stages.lib.llm.load import load_model, load_tokenizer, model_sha
 from stages.lib.records import Message, Sampling
 
@@ -48,51 +48,46 @@ class Local:
     def generate(
         self, requests: Sequence[Request], sampling: Sampling, seed: int, on_result: OnResult | None = None
     ) -> list[Generation]:
-        """Group by system prompt, sort by length, and decode batch by batch."""
+        """Sort by length and decode batch by batch; `on_result` hears of each request as it ends."""
         import torch
+
+        from stages.lib.llm.decode import decode
 
         texts = [self.render(request.messages) for request in requests]
         ids = [list(self.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
+        shared = self._shared(requests, ids)
         seeds = [request_seed(seed, text, request) for text, request in zip(texts, requests, strict=True)]
         done: dict[int, Generation] = {}
         with torch.inference_mode():
-            for batch, shared in self._batches(requests, ids):
-                generations = self._batch([ids[place] for place in batch], shared, [seeds[place] for place in batch], sampling)
-                for place, generation in zip(batch, generations, strict=True):
-                    done[place] = generation
+            for batch in self._batches(ids, shared):
+
+                def keep(row: int, tokens: list[int], batch: list[int] = batch) -> None:
+                    done[batch[row]] = generation = self._read(tokens)
                     if on_result is not None:
-                        on_result(place, generation)
+                        on_result(batch[row], generation)
+
+                rows, lengths = [ids[place] for place in batch], [shared[place] for place in batch]
+                choose = Draw(sampling, [seeds[place] for place in batch], self.model.device)
+                decode(self._prefixes, rows, lengths, sampling.max_new_tokens, self._stops, choose, keep)
         return [done[place] for place in range(len(requests))]
 
-    def _batches(self, requests: Sequence[Request], ids: list[list[int]]) -> Iterator[tuple[list[int], list[int]]]:
-        """(places, how many tokens of each come from the shared cache): requests of like length together, longest first."""
-        common: dict[int, int] = {}
-        system: dict[int, int] = {}
-        for number, group in enumerate(groups(requests)):
-            length = common_prefix([ids[place] for place in group]) if self._share else 0
-            common |= dict.fromkeys(group, length if length >= MIN_SHARED else 0)
-            system |= dict.fromkeys(group, number)
+    def _shared(self, requests: Sequence[Request], ids: list[list[int]]) -> list[int]:
+        """How many tokens of each request come from the cache of its system prompt."""
+        shared = [0] * len(requests)
+        for group in groups(requests) if self._share else ():
+            length = common_prefix([ids[place] for place in group])
+            for place in group:
+                shared[place] = length if length >= MIN_SHARED else 0
+        return shared
+
+    def _batches(self, ids: list[list[int]], shared: list[int]) -> Iterator[list[int]]:
+        """Places of requests of like length, longest first; what shares a beginning apart from what does not."""
         for wanted in (True, False):
-            part = [place for place in common if bool(common[place]) is wanted]
-            part.sort(key=lambda place: (common[place] - len(ids[place]), place))  # what does not fit memory fails early
+            part = [place for place, length in enumerate(shared) if bool(length) is wanted]
+            part.sort(key=lambda place: (shared[place] - len(ids[place]), place))
             count = -(-len(part) // self._batch_size)
             for number in range(count):  # of equal size: a small last batch decodes nearly as long as a full one
-                batch = part[number * len(part) // count : (number + 1) * len(part) // count]
-                batch.sort(key=lambda place: (system[place], common[place] - len(ids[place]), place))
-                yield batch, [common[place] for place in batch]
-
-    def _batch(self, rows: list[list[int]], shared: list[int], seeds: list[int], sampling: Sampling) -> list[Generation]:
-        input_ids, attention_mask = pad(rows, shared, self.tokenizer.pad_token_id, self.model.device)
-        room = input_ids.shape[1] - max(shared) + sampling.max_new_tokens
-        with self._prefixes.rows([tuple(row[:length]) for row, length in zip(rows, shared, strict=True)], room) as cache:
-            output = self.model.generate(
-                input_ids=input_ids,
-                attention_mask=attention_mask,
-                past_key_values=cache,
-                generation_config=self._settings(sampling),
-                logits_processor=seeded_draw(sampling, seeds, self.model.device),
-            )
-        return [self._read(row, sampling) for row in output[:, input_ids.shape[1] :].tolist()]
+                yield part[number * len(part) // count : (number + 1) * len(part) // count]
 
     @cached_property
     def _prefixes(self) -> Any:
@@ -100,30 +95,16 @@ class Local:
 
         return Prefixes(self.model, self.tokenizer.pad_token_id)
 
-    def _settings(self, sampling: Sampling) -> Any:
-        """Always greedy to `generate`: sampling is noise on the logits, drawn per request (see `draw`)."""
-        from transformers import GenerationConfig
-
-        return GenerationConfig(
-            max_new_tokens=sampling.max_new_tokens,
-            do_sample=False,
-            num_beams=1,
-            repetition_penalty=1.0,
-            eos_token_id=sorted(self._stops),
-            pad_token_id=self.tokenizer.pad_token_id,
-            use_cache=True,
-        )
-
     @cached_property
     def _stops(self) -> set[int]:
         """End of turn by the tokenizer and by the checkpoint, which for some models are two tokens."""
         stops = self.model.generation_config.eos_token_id
         return {self.tokenizer.eos_token_id, *(stops if isinstance(stops, list) else [stops])} - {None}
 
-    def _read(self, tokens: list[int], sampling: Sampling) -> Generation:
-        end = next((place for place, token in enumerate(tokens) if token in self._stops), None)
-        text = self.tokenizer.decode(tokens[:end], skip_special_tokens=True)
-        return Generation(text=text, truncated=end is None and len(tokens) >= sampling.max_new_tokens)
+    def _read(self, tokens: list[int]) -> Generation:
+        whole = tokens[-1] in self._stops
+        text = self.tokenizer.decode(tokens[:-1] if whole else tokens, skip_special_tokens=True)
+        return Generation(text=text, truncated=not whole)
 
 
 def common_prefix(sequences: Sequence[list[int]]) -> int:
@@ -131,19 +112,6 @@ def common_prefix(sequences: Sequence[list[int]]) -> int:
     low, high = min(sequences), max(sequences)  # in sorted order the two ends differ first
     limit = min(map(len, sequences)) - 1
     return next((place for place in range(limit) if low[place] != high[place]), limit)
-
-
-def pad(rows: Sequence[Sequence[int]], shared: Sequence[int], pad_id: int, device: Any) -> tuple[Any, Any]:
-    """Ids and mask of equal length: what comes from the cache ends in one column, the rest of every row in the last."""
-    import torch
-
-    front, back = max(shared), max(len(row) - length for row, length in zip(rows, shared, strict=True))
-    ids, mask = [], []
-    for row, length in zip(rows, shared, strict=True):
-        before, behind = front - length, back - (len(row) - length)
-        ids.append([*[pad_id] * before, *row[:length], *[pad_id] * behind, *row[length:]])
-        mask.append([0] * before + [1] * length + [0] * behind + [1] * (len(row) - length))
-    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
 def groups(requests: Sequence[Request]) -> Iterator[list[int]]:

@@ -20,11 +20,12 @@ from transformers import AttentionInterface, AttentionMaskInterface, DynamicCach
 from transformers.cache_utils import Cache, CacheLayerMixin
 from transformers.masking_utils import eager_mask
 
-from stages.lib.llm.local import pad
-
 NAME = "shared_prefix"
 PLAIN = frozenset({"llama", "qwen2", "qwen3", "smollm3"})
 """Model types whose attention is softmax(qk)v and nothing else: no soft cap, no sinks, no bias."""
+
+BLOCK = 16
+"""Columns that a cache grows by: a product over a part of a table copies it first, and every new width is compiled anew."""
 
 KEPT = 64
 """Beginnings kept in memory; a judge of seven policies in three orders has 21."""
@@ -34,22 +35,28 @@ class Prefixes:
     """What a model with fixed weights has read of the beginnings it was given."""
 
     def __init__(self, model: Any, pad_id: int) -> None:
-        self._model = model
-        self._pad_id = pad_id
+        self.model = model
+        self.pad_id = pad_id
         self._read: dict[tuple[int, ...], DynamicCache] = {}
         self._padded: tuple[list[tuple[int, ...]], DynamicCache] | None = None
 
     @contextmanager
-    def rows(self, beginnings: Sequence[tuple[int, ...]], room: int) -> Iterator[Any]:
-        """A cache to pass to `generate`: row i goes on from `beginnings[i]`, for up to `room` tokens (empty: of its own)."""
+    def rows(self, beginnings: Sequence[tuple[int, ...]], own: int) -> Iterator[Any]:
+        """A cache for the model: row i goes on from `beginnings[i]` (may be empty), with `own` tokens at first.
+
+        A `PrefixCache` where that fits the model, transformers' own elsewhere.
+        """
         distinct = list(dict.fromkeys(beginnings))
         places = [distinct.index(beginning) for beginning in beginnings]
-        config = self._model.config
-        if not _fits(self._model):
-            yield self._selected(distinct, places) if any(distinct) else None
+        config = self.model.config
+        if not _fits(self.model):
+            yield self._selected(distinct, places) if any(distinct) else DynamicCache(config=config)
             return
         caches = [self._prefilled(beginning) for beginning in distinct] if any(distinct) else []
-        cache = PrefixCache([_Layer(caches, number, room) for number in range(config.num_hidden_layers)], places)
+        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        shape = (len(places), config.num_key_value_heads, own, width)
+        layers = [_Layer(caches, number, *self._room(shape)) for number in range(config.num_hidden_layers)]
+        cache = PrefixCache(layers, places)
         before = config._attn_implementation
         AttentionInterface.register(NAME, cache.attend)
         AttentionMaskInterface.register(NAME, eager_mask)
@@ -59,11 +66,16 @@ class Prefixes:
         finally:
             config._attn_implementation = before
 
+    def _room(self, shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Zeros: what is masked must still be a number."""
+        keys, values = (torch.zeros(shape, dtype=self.model.dtype, device=self.model.device) for _ in range(2))
+        return keys, values
+
     def _prefilled(self, beginning: tuple[int, ...]) -> DynamicCache:
         """Each alone: what is read of a beginning does not depend on what it is read with."""
         known = self._read.pop(beginning, None)
         if known is None:
-            known = prefill(self._model, [beginning], self._pad_id)
+            known = prefill(self.model, [beginning], self.pad_id)
         self._read[beginning] = known  # the last used stands last
         while len(self._read) > KEPT:
             del self._read[next(iter(self._read))]
@@ -71,9 +83,9 @@ class Prefixes:
 
     def _selected(self, distinct: list[tuple[int, ...]], places: Sequence[int]) -> DynamicCache:
         if self._padded is None or self._padded[0] != distinct:
-            self._padded = (distinct, prefill(self._model, distinct, self._pad_id))
+            self._padded = (distinct, prefill(self.model, distinct, self.pad_id))
         cache = copy.deepcopy(self._padded[1])
-        cache.batch_select_indices(torch.tensor(places, device=self._model.device))
+        cache.batch_select_indices(torch.tensor(places, device=self.model.device))
         return cache
 
 
@@ -92,6 +104,19 @@ def prefill(model: Any, prefixes: Sequence[Sequence[int]], pad_id: int) -> Dynam
     return cache
 
 
+def pad(rows: Sequence[Sequence[int]], shared: Sequence[int], pad_id: int, device: Any) -> tuple[Any, Any]:
+    """Ids and mask of equal length: what comes from the cache ends in one column, the rest of every row in the last."""
+    import torch
+
+    front, back = max(shared), max(len(row) - length for row, length in zip(rows, shared, strict=True))
+    ids, mask = [], []
+    for row, length in zip(rows, shared, strict=True):
+        before, behind = front - length, back - (len(row) - length)
+        ids.append([*[pad_id] * before, *row[:length], *[pad_id] * behind, *row[length:]])
+        mask.append([0] * before + [1] * length + [0] * behind + [1] * (len(row) - length))
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
 def _fits(model: Any) -> bool:
     config = model.config
     plain = config.model_type in PLAIN and config._attn_implementation == "sdpa"
@@ -107,10 +132,33 @@ class PrefixCache(Cache):
 
     def __init__(self, layers: list[Any], places: Sequence[int]) -> None:
         super().__init__(layers=layers)
+        self._arrange(list(places))
+        self._now = self
+
+    def _arrange(self, places: list[int]) -> None:
+        self.places = places
+        """Number of each row's prefix."""
         self._runs: list[tuple[int, slice]] = []
         for place, rows in groupby(range(len(places)), key=places.__getitem__):
             mine = list(rows)
             self._runs.append((place, slice(mine[0], mine[-1] + 1)))
+
+    @contextmanager
+    def part(self, rows: slice, start: int, end: int) -> Iterator[PrefixCache]:
+        """Some rows alone, whose next tokens fill the columns `start` to `end` of this cache."""
+        self._now = PrefixCache([layer.part(rows, start, end) for layer in self.layers], self.places[rows])
+        try:
+            yield self._now
+        finally:
+            self._now = self
+        for layer in self.layers:
+            layer.used = end
+
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        """Only these rows, in this order."""
+        for layer in self.layers:
+            layer.batch_select_indices(indices)
+        self._arrange([self.places[row] for row in indices.tolist()])
 
     def attend(
         self,
@@ -124,9 +172,12 @@ class PrefixCache(Cache):
         **_: Any,
     ) -> tuple[torch.Tensor, None]:
         """transformers' attention interface: query [B, H, q, d], key and value [B, kv heads, own tokens, d] -> [B, q, H, d]."""
-        layer = self.layers[module.layer_idx]
-        if query.shape[2] > 1:
-            return self._attend_many(layer, query, key, value, attention_mask, scaling), None
+        attend = self._now._attend_many if query.shape[2] > 1 else self._now._attend_one
+        return attend(self._now.layers[module.layer_idx], query, key, value, attention_mask, scaling), None
+
+    def _attend_one(
+        self, layer: _Layer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, scaling: float
+    ) -> torch.Tensor:
         rows, heads, length, width = query.shape
         kv = key.shape[1]
         asked = (query * scaling).reshape(rows, kv, heads // kv * length, width)
@@ -134,17 +185,17 @@ class PrefixCache(Cache):
         prefix = layer.longest
         if prefix:
             scores = torch.cat([self._scores(asked, layer), scores], dim=-1)
-        masked = scores.view(rows, kv, heads // kv, length, -1) + attention_mask[:, :, None]
+        masked = scores.view(rows, kv, heads // kv, length, -1) + mask[:, :, None]
         shares = masked.softmax(-1, dtype=torch.float32).to(query.dtype).view_as(scores)
         found = shares[..., prefix:] @ value
         if prefix:
             found = found + self._values(shares[..., :prefix], layer)
-        return found.view(rows, heads, length, width).transpose(1, 2).contiguous(), None
+        return found.view(rows, heads, length, width).transpose(1, 2).contiguous()
 
     def _attend_many(
         self, layer: _Layer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, scaling: float
     ) -> torch.Tensor:
-        """As `attend`, for many tokens a row: here the table of scores is what costs, and the fused kernel makes none.
+        """Many tokens a row: here the table of scores is what costs, and the fused kernel makes none.
 
         Own tokens and prefix are attended apart and weighed by their log-sum-exp, so that no row gets a copy of its prefix.
         """
@@ -206,37 +257,49 @@ class _Layer(CacheLayerMixin):
 
     is_sliding = False
 
-    def __init__(self, caches: Sequence[DynamicCache], number: int, room: int) -> None:
+    def __init__(self, caches: Sequence[DynamicCache], number: int, keys: torch.Tensor, values: torch.Tensor) -> None:
         super().__init__()
         self.prefix_keys: list[torch.Tensor] = [cache.layers[number].keys for cache in caches]
         self.prefix_values: list[torch.Tensor] = [cache.layers[number].values for cache in caches]
         self.longest = max((keys.shape[2] for keys in self.prefix_keys), default=0)
-        self._room = room
-        self._used = 0
+        self.keys, self.values = keys, values
+        self.is_initialized = True
+        self.used = 0
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        rows, heads, _, width = key_states.shape
-        self.keys = key_states.new_empty(rows, heads, self._room, width)
-        self.values = value_states.new_empty(rows, heads, self._room, value_states.shape[-1])
-        self.is_initialized = True
+        """Nothing: there is room from the start."""
+
+    def part(self, rows: slice, start: int, end: int) -> _Layer:
+        """See `PrefixCache.part`."""
+        part = copy.copy(self)
+        part.keys, part.values, part.used = self.keys[rows, :, start:end], self.values[rows, :, start:end], 0
+        return part
+
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        """Only these rows, in this order."""
+        self.keys, self.values = self.keys[indices], self.values[indices]
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-        assert self.keys is not None and self.values is not None
-        end = self._used + key_states.shape[2]
-        self.keys[:, :, self._used : end] = key_states
-        self.values[:, :, self._used : end] = value_states
-        self._used = end
-        return self.keys[:, :, :end], self.values[:, :, :end]
+        """The whole table: what lies behind the new tokens is masked."""
+        if grow := self._columns(key_states.shape[2]) - self.keys.shape[2]:
+            self.keys, self.values = (pad_tensor(table, (0, 0, 0, grow)) for table in (self.keys, self.values))
+        end = self.used + key_states.shape[2]
+        self.keys[:, :, self.used : end] = key_states
+        self.values[:, :, self.used : end] = value_states
+        self.used = end
+        return self.keys, self.values
+
+    def _columns(self, new: int) -> int:
+        columns: int = self.keys.shape[2]
+        return columns + max(0, -(-(self.used + new - columns) // BLOCK)) * BLOCK
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        return self.get_seq_length() + query_length, 0
+        return self.longest + self._columns(query_length), 0
 
     def get_seq_length(self) -> int:
-        return self._used + self.longest
+        return self.used + self.longest
 
     def get_max_length(self) -> int:
         return -1

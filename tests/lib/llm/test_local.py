@@ -10,8 +10,8 @@ import pytest
 from stages.lib.errors import StageError
 from stages.lib.llm.backend import Generation, Request
 from stages.lib.llm.load import load_model, load_tokenizer, model_sha
-from stages.lib.llm.local import Local, common_prefix, pad
-from stages.lib.llm.prefix import NAME, Prefixes, prefill
+from stages.lib.llm.local import Local, common_prefix
+from stages.lib.llm.prefix import NAME, PrefixCache, Prefixes, pad, prefill
 from stages.lib.records import Message, Sampling
 
 POLICY = "Policy: Bees. " + " ".join(f"B{n}. feeding bees with {n} spoons of sugar: refuse." for n in range(8))
@@ -56,6 +56,27 @@ def test_shared_prefix_gives_the_texts_of_plain_generate(tiny: Path, greedy: Sam
     assert len(set(wanted)) > 2, "a model that always says the same would prove nothing"
     assert [done.text for done in local(tiny, batch_size).generate(asked, greedy, 7)] == wanted
     assert [done.text for done in local(tiny, batch_size, share=False).generate(asked, greedy, 7)] == wanted
+
+
+@pytest.mark.parametrize(("chunk", "leave", "block"), [(1, 1.0, 1), (40, 0.5, 3), (100, 0.0, 16)])
+def test_texts_do_not_depend_on_how_a_batch_is_worked_through(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, leave: float, block: int
+) -> None:
+    for name, value in (("decode.CHUNK", chunk), ("decode.LEAVE", leave), ("prefix.BLOCK", block)):
+        monkeypatch.setattr(f"stages.lib.llm.{name}", value)
+    asked = [*requests(), *requests(POLICY + " And nothing else."), *requests(None)]
+    longer = Sampling(temperature=0.0, max_new_tokens=40)
+    wanted = plain_texts(tiny, asked, longer)
+    assert len({len(text) for text in wanted}) > 3, "rows must end at different times"
+    assert [done.text for done in local(tiny, 64).generate(asked, longer, 7)] == wanted
+
+
+def test_a_row_is_reported_as_it_ends_and_not_with_its_batch(tiny: Path) -> None:
+    sampling = Sampling(temperature=0.0, max_new_tokens=40)
+    order: list[int] = []
+    done = local(tiny, 64).generate(requests(), sampling, 7, lambda place, _: order.append(place))
+    lengths = [len(done[place].text) for place in order]
+    assert sorted(order) == list(range(len(done))) and lengths[0] == min(lengths) < max(lengths)
 
 
 @pytest.mark.parametrize("batch_size", [2, 7, 64])
@@ -117,7 +138,7 @@ def test_other_attention_gets_the_cache_of_transformers(tiny: Path, greedy: Samp
     wanted = [done.text for done in backend.generate(asked, greedy, 7)]
     backend.model.config._attn_implementation = "eager"
     with Prefixes(backend.model, backend.tokenizer.pad_token_id).rows([()], 3) as cache:
-        assert cache is None
+        assert not isinstance(cache, PrefixCache)
     assert [done.text for done in backend.generate(asked, greedy, 7)] == wanted
 
 
@@ -134,11 +155,10 @@ def test_a_draw_belongs_to_the_request_and_not_to_its_batch(tiny: Path) -> None:
 def test_draws_follow_the_softmax() -> None:
     import torch
 
-    from stages.lib.llm.draw import seeded_draw
+    from stages.lib.llm.draw import Draw
 
     scores = torch.tensor([[2.0, 1.0, 0.0, -9.0]]).repeat(4000, 1)
-    processors = seeded_draw(Sampling(temperature=2.0, max_new_tokens=1), list(range(4000)), "cpu")
-    drawn = processors(torch.zeros(4000, 1, dtype=torch.long), scores).argmax(-1)
+    drawn = Draw(Sampling(temperature=2.0, max_new_tokens=1), list(range(4000)), "cpu")(scores, range(4000))
     wanted = torch.softmax(scores[0] / 2.0, 0)
     assert torch.allclose(torch.bincount(drawn, minlength=4) / 4000, wanted, atol=0.03)
 
@@ -152,14 +172,14 @@ def test_results_are_reported_once_each_by_place(tiny: Path, greedy: Sampling) -
 def test_a_text_that_ends_is_not_truncated(tiny: Path, greedy: Sampling) -> None:
     backend = local(tiny)
     stop = backend.tokenizer.eos_token_id
-    assert backend._read([70, 71, stop, 70], greedy) == Generation(text=backend.tokenizer.decode([70, 71]), truncated=False)
-    assert backend._read([70] * 12, greedy).truncated
+    assert backend._read([70, 71, stop]) == Generation(text=backend.tokenizer.decode([70, 71]), truncated=False)
+    assert backend._read([70] * 12).truncated
 
 
 def test_think_tags_survive_decoding(tiny: Path, greedy: Sampling) -> None:
     backend = local(tiny)
     written = backend.tokenizer("<think>a</think>b", add_special_tokens=False)["input_ids"]
-    assert backend._read([*written, backend.tokenizer.eos_token_id], greedy).text == "<think>a</think>b"
+    assert backend._read([*written, backend.tokenizer.eos_token_id]).text == "<think>a</think>b"
 
 
 def test_weights_are_not_read_until_they_are_needed(tiny: Path) -> None:
