@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from stages.lib.digests import digest_of
+from stages.lib.digests import md5_file
 
 
 def sweep(strangers: Iterable[Path]) -> list[Path]:
@@ -21,7 +21,7 @@ def sweep(strangers: Iterable[Path]) -> list[Path]:
 
     try:
         with Repo() as repo:
-            kept = [path for path in files if repo.cache.local.exists(digest_of(path) or "")]
+            kept = [path for path in files if repo.cache.local.exists(md5_file(path))]
     except NotDvcRepoError:
         return []
     for path in kept:

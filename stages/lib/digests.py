@@ -20,7 +20,7 @@ def digest_of(path: Path) -> str | None:
         return None
     lock = root / "dvc.lock"
     known = _locked(str(lock), lock.stat().st_mtime_ns) if lock.exists() else {}
-    return known.get(path.as_posix()) or (_folder(path) if path.is_dir() else _file(path))
+    return known.get(path.as_posix()) or (_folder(path) if path.is_dir() else md5_file(path))
 
 
 def sha_of_json(value: Any) -> str:
@@ -33,6 +33,11 @@ def sha256_file(path: Path) -> str:
     return _read(path, hashlib.sha256())
 
 
+def md5_file(path: Path) -> str:
+    """md5 of a file's bytes as they are now."""
+    return _read(path, hashlib.md5(usedforsecurity=False))
+
+
 @functools.lru_cache(maxsize=4)
 def _locked(lock: str, _changed: int) -> dict[str, str]:
     from ruamel.yaml import YAML
@@ -42,13 +47,9 @@ def _locked(lock: str, _changed: int) -> dict[str, str]:
     return {out["path"]: out["md5"] for out in outs if "md5" in out}
 
 
-def _file(path: Path) -> str:
-    return _read(path, hashlib.md5(usedforsecurity=False))
-
-
 def _folder(path: Path) -> str:
     files = [file for file in path.rglob("*") if file.is_file() and not _IGNORED & set(file.relative_to(path).parts)]
-    listing = [{"md5": _file(file), "relpath": file.relative_to(path).as_posix()} for file in files]
+    listing = [{"md5": md5_file(file), "relpath": file.relative_to(path).as_posix()} for file in files]
     text = json.dumps(sorted(listing, key=lambda entry: entry["relpath"]), sort_keys=True)
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() + ".dir"
 

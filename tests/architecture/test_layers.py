@@ -39,7 +39,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "huggingface_hub": ("stages/lib/pretrained.py", "stages/lib/sources"),
     "openai": ("stages/lib/llm/",),
     "vllm": ("stages/lib/llm/",),
-    "dvc": ("stages/report/states.py",),
+    "dvc": ("stages/gate/sweep.py", "stages/report/states.py"),
 }
 
 WHOLLY_HEAVY = frozenset({"stages.lib.llm.decode", "stages.lib.llm.prefix"})
