@@ -35,11 +35,10 @@ def main(argv: list[str] | None = None) -> None:
         report = check(boundary, world)
         publish(report, world)
         run.log(numbers(report))
-    failures = report.failures()
-    if failures:
-        shown = [*failures[:SHOWN], *([f"and {len(failures) - SHOWN} more"] if len(failures) > SHOWN else [])]
-        print(f"gate {boundary}: shut; all of it is in {paths.gate_report(boundary)}", *shown, sep="\n  ", file=sys.stderr)
-        raise SystemExit(1)
+        if failures := report.failures():
+            shown = [*failures[:SHOWN], *([f"and {len(failures) - SHOWN} more"] if len(failures) > SHOWN else [])]
+            print(f"gate {boundary}: shut; all of it is in {paths.gate_report(boundary)}", *shown, sep="\n  ", file=sys.stderr)
+            raise SystemExit(1)
     counts = numbers(report)
     print(f"gate {boundary}: {', '.join(report.names)} passed: {counts['checks']:.0f} checks on {counts['rows']:.0f} rows")
 

@@ -241,7 +241,7 @@ def export(
     _copy_missing(source, temporary)
     ref = ModelRef(
         kind=kind,
-        source=source.as_posix(),
+        source=os.path.relpath(source),
         sha=model_sha(temporary),
         parents=tuple(parents),
         policy_shas=dict(sorted(policy_shas.items())),

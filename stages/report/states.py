@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from stages.lib import jsonl, paths
 from stages.lib.config import load_value
-from stages.lib.errors import StageError
 from stages.lib.records import Policy
+from stages.lib.revisions import fetch
 from stages.report.collect import read_arm
 from stages.report.facts import Arm
 
@@ -47,30 +47,5 @@ def _root(revision: str | None) -> Iterator[Path]:
         yield Path()
         return
     with tempfile.TemporaryDirectory() as folder:
-        _fetch(revision, Path(folder))
+        fetch(revision, (paths.PARAMS, *NEEDED), Path(folder))
         yield Path(folder)
-
-
-def _fetch(revision: str, folder: Path) -> None:
-    """params.yaml and the outputs needed, as they were."""
-    from dvc.api import DVCFileSystem
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-    from dvc.scm import resolve_rev
-    from dvc_data.index import DataIndexDirError
-
-    try:
-        with Repo() as repo:
-            sha = resolve_rev(repo.scm, revision)
-        files = DVCFileSystem(".", rev=sha)
-    except DvcException as error:
-        what = f"{revision!r} is neither a git revision nor a DVC experiment: {error}"
-        raise StageError(what, "name one that `git log` or `dvc exp show` lists") from None
-    for path in (paths.PARAMS, *NEEDED):
-        try:
-            files.get(str(path), str(folder / path), recursive=path in NEEDED)
-        except (FileNotFoundError, DvcException, DataIndexDirError) as error:
-            what = f"{path} of {revision} cannot be had: {error}"
-            raise StageError(
-                what, "its dvc.lock must name it and DVC's cache hold it: `dvc fetch`, or `dvc repro` there"
-            ) from None

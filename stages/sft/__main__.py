@@ -15,6 +15,7 @@ from stages.lib.records import SftExample
 from stages.lib.tracking import tracked_run
 from stages.sft.config import SftConfig
 from stages.sft.train import make_trainer, summarise
+from stages.sft.warm import fetched, unlearned
 
 TRAIN, VALIDATION = paths.DATA / "sft" / "train.jsonl", paths.DATA / "sft" / "validation.jsonl"
 SHOWN = ("loss", "mean_token_accuracy", "eval_loss")
@@ -24,13 +25,20 @@ def main(argv: list[str] | None = None) -> None:
     """Train, or go on training, and export."""
     argparse.ArgumentParser(prog="python -m stages.sft", description=__doc__).parse_args(argv)
     training.quiet()
-    config, seed = load_section("sft", SftConfig), int(load_value("seed"))
+    config = load_section("sft", SftConfig)
+    seed = int(load_value("seed")) + config.draw
     rows, held_out = (list(jsonl.read_many(path, SftExample)) for path in (TRAIN, VALIDATION))
     if not rows:
         raise StageError(f"{TRAIN} is empty", "run `dvc repro mix` and see its counts")
+    shas = {row.category: row.policy_sha for row in rows if row.policy_sha is not None}
     source = paths.model("base")
-    parent = model_sha(source)
-    identity = training.fingerprint("sft", [config, seed], (TRAIN, VALIDATION), [parent], Path(__file__).parent)
+    parents = [model_sha(source)]
+    if config.warm_start is not None:
+        source = fetched(config.warm_start)
+        parents.append(model_sha(source))
+        rows = unlearned(rows, source, config.warm_start, seed)
+        print(f"sft: warm start from {config.warm_start.checkpoint} of {config.warm_start.revision}: {len(rows)} rows")
+    identity = training.fingerprint("sft", [config, seed], (TRAIN, VALIDATION), parents, Path(__file__).parent)
     work = training.work_folder("sft", identity)
     with stage_process("sft"), tracked_run("sft", config) as run:
         run.dataset(paths.DATA / "sft")
@@ -38,9 +46,8 @@ def main(argv: list[str] | None = None) -> None:
         trainer.train(resume_from_checkpoint=training.resume_point(work))
         points = training.curve(trainer.state.log_history)
         summary = summarise(points, len(rows), len(held_out))
-        parents = (parent, sha256_file(TRAIN), sha256_file(VALIDATION))
-        shas = {row.category: row.policy_sha for row in rows if row.policy_sha is not None}
-        ref = training.export(trainer.model, source, paths.model("sft"), work, "sft", parents, shas)
+        made_of = (*parents, sha256_file(TRAIN), sha256_file(VALIDATION))
+        ref = training.export(trainer.model, source, paths.model("sft"), work, "sft", made_of, shas)
         training.write_curve("sft", points)
         jsonl.write_json(paths.REPORTS / "sft.json", summary)
         run.log(summary)

@@ -9,6 +9,16 @@ from pydantic import Field
 from stages.lib.config import Section
 
 
+class WarmStart(Section):
+    """Where training goes on from instead of `models/base`."""
+
+    revision: str
+    """A git revision with a committed dvc.lock (a tag or a sha: a moving name is not looked up again), or a DVC experiment."""
+    checkpoint: Literal["models/sft", "models/rl"]
+    replay: float = Field(ge=0)
+    """Rows learned before, drawn for every row that is new."""
+
+
 class SftConfig(Section):
     """How the model is fine-tuned."""
 
@@ -26,5 +36,9 @@ class SftConfig(Section):
     """null trains all weights."""
     dtype: Literal["bfloat16", "float32"]
     """Of the frozen weights and the arithmetic; LoRA's own weights are float32."""
+    draw: int = Field(ge=0)
+    """Another number draws another order and other first weights of LoRA: how far apart are two runs on the same rows?"""
+    warm_start: WarmStart | None
+    """null trains from `models/base` on everything."""
     save_steps: int = Field(ge=1)
     log_steps: int = Field(ge=1)

@@ -42,6 +42,12 @@ def test_an_experiment_pays_for_the_changed_category_and_says_what_moved(committ
     assert set(found) == {"sft", "sft_rl"} and found["sft"]["numbers"]["noise"] == 0.0
     page = (committed.root / "reports/spec_change.md").read_text(encoding="utf-8")
     assert "to stricter" in page and "| VI1 making weapons or explosives | untouched |" in page
+    warm = "sft.warm_start={revision:release-1,checkpoint:models/rl,replay:1.0}"
+    again = committed.run("dvc", "exp", "run", "-n", "warm", "-S", "scale=smoke", "-S", "spec.categories.violence=v2", "-S", warm)
+    assert again.returncode == 0, again.stdout[-4000:]
+    assert not {name for name in re.findall(r"Running stage '([^']+)'", again.stdout) if PAID.match(name)}, "paid before"
+    assert "sft: warm start from models/rl of release-1: " in again.stdout
+    assert "models/rl" in json.loads((committed.root / "models/sft/ref.json").read_text(encoding="utf-8"))["source"]
     committed.params("spec.categories.violence=v2", "report.release.champion={revision:release-1,arm:sft}")
     held = committed.repro()  # the stage looks up the released state while `dvc repro` runs
     assert held.code == 0 and held.ran == {"report"}, held.text[-4000:]

@@ -14,8 +14,10 @@ from stages.lib.errors import StageError
 from stages.lib.llm.load import load_model, load_tokenizer, model_sha
 from stages.lib.records import ModelRef, SftExample
 from stages.sft.__main__ import TRAIN, VALIDATION, main
+from stages.sft.config import WarmStart
 from stages.sft.rows import encode_all
 from stages.sft.train import make_trainer
+from stages.sft.warm import unlearned
 from tests.lib import bees
 
 
@@ -145,3 +147,24 @@ def test_a_step_that_cannot_be_cut_into_micro_batches_is_refused() -> None:
     assert training.accumulation(16, 4, "sft") == 4
     with pytest.raises(StageError, match=r"sft\.micro_batch_size"):
         training.accumulation(16, 5, "sft")
+
+
+def test_a_warm_start_learns_what_is_new_and_replays_the_rest(trainable: Path) -> None:
+    main([])
+    checkpoint, warm = paths.model("sft"), WarmStart(revision="r", checkpoint="models/sft", replay=0.5)
+    rows = list(jsonl.read_many(TRAIN, SftExample))
+    with pytest.raises(StageError, match="models/sft of r has learned every policy of today"):
+        unlearned(rows, checkpoint, warm, 7)
+    edited = [row.model_copy(update={"policy_sha": "new"}) if number < 2 else row for number, row in enumerate(rows)]
+    chosen = [unlearned(edited, checkpoint, warm, seed) for seed in range(6)]
+    assert all(part[:2] == edited[:2] and len(part) == 3 for part in chosen)
+    assert len({part[2].id for part in chosen}) == 2 and chosen[0] == unlearned(edited, checkpoint, warm, 0)
+
+
+def test_another_draw_is_another_run(trainable: Path) -> None:
+    main([])
+    first = model_sha(paths.model("sft"))
+    params = trainable / "params.yaml"
+    params.write_text(params.read_text(encoding="utf-8").replace("draw: 0", "draw: 1"), encoding="utf-8")
+    main([])
+    assert model_sha(paths.model("sft")) != first
