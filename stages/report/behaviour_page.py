@@ -77,7 +77,10 @@ def as_html(title: str, lead: str, found: Sequence[Block]) -> str:
 
 def lead(old: State, new: State, changes: Sequence[Change]) -> str:
     """What happened, in a sentence per arm."""
-    said = [f"From {old.name} (spec {old.release}) to {new.name} (spec {new.release})."]
+    edited = [policy.title for category, policy in new.policies.items() if policy != old.policies.get(category)]
+    gone = [policy.title for category, policy in old.policies.items() if category not in new.policies]
+    what = ", ".join([*edited, *(f"{title} (removed)" for title in gone)]) or "no policy"
+    said = [f"From {old.name} to {new.name}; changed: {what}."]
     for change in changes:
         seen = f"{change.observed.value:.0%} of the {change.observed.n} that were right before do"
         asked = f"{change.expected} prompts should be answered otherwise, {seen}" if change.expected else "no prompt should move"
@@ -88,14 +91,15 @@ def lead(old: State, new: State, changes: Sequence[Change]) -> str:
 
 
 def _summary(changes: Sequence[Change]) -> tuple[list[str], list[list[str]]]:
-    head = ["", "expected", "observed", "collateral", "of it broke / mended", "noise", "collateral beyond noise"]
-    return head, [
-        [
-            arm_name(each.arm), str(each.expected), _counted(each.observed), _counted(each.collateral),
-            f"{each.broke} / {each.mended}", _counted(each.noise), markdown.cell(each.beyond),
-        ]
-        for each in changes
-    ]  # fmt: skip
+    rows = [
+        ["expected", *(str(each.expected) for each in changes)],
+        ["observed", *(_counted(each.observed) for each in changes)],
+        ["collateral", *(_counted(each.collateral) for each in changes)],
+        ["of it broke / mended", *(f"{each.broke} / {each.mended}" for each in changes)],
+        ["noise", *(_counted(each.noise) for each in changes)],
+        ["collateral beyond noise", *(markdown.cell(each.beyond) for each in changes)],
+    ]
+    return ["", *(arm_name(each.arm) for each in changes)], rows
 
 
 def _counted(number: Number | None) -> str:

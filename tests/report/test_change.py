@@ -106,6 +106,7 @@ def test_the_pages_show_both_replies_but_no_help_with_harm() -> None:
     found = changes(old, new, None)
     page = blocks(old, new, found, 3)
     for text in (as_markdown("T", lead(old, new, found), page), as_html("T", lead(old, new, found), page)):
+        assert f"From v1 to v2; changed: {policy.title}." in text
         assert "BE2 how bees live" in text and "trained on v2" in text and "expected and observed (10)" in text
         assert "collateral, right before and wrong now (10)" in text
         assert "10 prompts should be answered otherwise, 100% of the 10 that were right before do" in text
