@@ -11,7 +11,7 @@ from stages.lib.records import Policy, Prompt
 from stages.lib.sources import SourceConfig, jailbreak_templates
 from stages.prompts.build import BENIGN, Wrappers, build_prompts
 from stages.prompts.config import PromptsConfig
-from stages.prompts.requests import Request, read_requests, refuse_duplicates
+from stages.prompts.requests import Request, read_requests, refuse_duplicates, requests_of_examples
 from stages.prompts.wrappers import Wrapper, choose, from_template, read_wrappers, refuse_shared
 
 SPLITS = ("train", "eval")
@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> None:
     config = load_section("prompts", PromptsConfig)
     seed = int(load_value("seed"))
     policies = read_policies(list(load_value("spec.categories")))
-    requests = read_all(policies)
+    requests = read_all(policies, config.policy_examples)
     wrappers = read_lists(config, seed)
     prompts = {name: build_prompts(name, requests[name], policies.get(name), wrappers, config, seed) for name in requests}
     write(prompts)
@@ -38,9 +38,11 @@ def read_policies(categories: list[str]) -> dict[str, Policy]:
     return {name: jsonl.read_one(paths.policy(name), Policy) for name in categories}
 
 
-def read_all(policies: dict[str, Policy]) -> dict[str, list[Request]]:
-    """Requests of every declared category and the benign ones, no conversation twice."""
+def read_all(policies: dict[str, Policy], examples: bool) -> dict[str, list[Request]]:
+    """Requests of every declared category, with the examples of its policy if wanted, and the benign ones; none twice."""
     requests = {name: read_requests(paths.SPECS / name / "requests.jsonl", policies.get(name)) for name in (*policies, BENIGN)}
+    for name, policy in policies.items() if examples else ():
+        requests[name] += requests_of_examples(policy)
     refuse_duplicates(request for group in requests.values() for request in group)
     return requests
 

@@ -26,11 +26,11 @@ class Wrappers(NamedTuple):
 def build_prompts(
     category: str, requests: Sequence[Request], policy: Policy | None, wrappers: Wrappers, config: PromptsConfig, seed: int
 ) -> list[Prompt]:
-    """Every wording of the requests within the cap; no policy means benign requests, asked plainly."""
+    """Every wording of the requests within the cap. A policy's examples and benign requests are only asked plainly."""
     prompts = []
     for request in capped(requests, config.max_requests_per_category):
         prompts.append(to_prompt(category, request, None))
-        if policy is not None:
+        if policy is not None and not request.example:
             chosen = (
                 _train(request, wrappers, config, seed)
                 if request.line.split == "train"

@@ -23,10 +23,12 @@ class RequestLine(Record):
 
 
 class Request(NamedTuple):
-    """A checked line and where it stands."""
+    """A checked request and where it stands."""
 
     line: RequestLine
     where: str
+    example: bool = False
+    """Whether it stands in a policy instead of in requests.jsonl."""
 
     @property
     def id(self) -> str:
@@ -49,6 +51,19 @@ def read_requests(path: Path, policy: Policy | None) -> list[Request]:
     _check_splits(requests, path)
     _check_pairs(requests)
     return requests
+
+
+def requests_of_examples(policy: Policy) -> list[Request]:
+    """A train request for every example that the policy gives of a clause, in the example's own words."""
+    return [
+        Request(
+            RequestLine(clause=clause.id, split="train", conversation=(Message(role="user", content=example),)),
+            f"specs/{policy.category}, an example of clause {clause.id}",
+            example=True,
+        )
+        for clause in policy.clauses
+        for example in clause.examples
+    ]
 
 
 def refuse_duplicates(requests: Iterable[Request]) -> None:

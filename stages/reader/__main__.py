@@ -33,7 +33,7 @@ def main() -> None:
     config = load_section("reader", ReaderConfig)
     pretrained = load_section("base.pretrained", PretrainedConfig)
     seed = load_value("seed")
-    worlds = split_world(load_world(), config.held_out_domains, derive(seed, "split"))
+    worlds = split_world(load_world())
     folder = pretrained_folder(pretrained)
     scratch = paths.cache() / "train" / "reader" / content_id(config, pretrained, seed)
     with stage_process("reader"), tracked_run("reader", config) as run:

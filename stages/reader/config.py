@@ -21,7 +21,6 @@ class ReaderConfig(Section):
     learning_rate: float
     warmup: float
     """Share of the steps in which the learning rate rises."""
-    held_out_domains: int
     measure_every: int
     """Packs between two points of the learning curve."""
     measure_lessons: int

@@ -11,8 +11,8 @@ from stages.lib.records import OUTCOMES, Clause, Message, Outcome, Policy
 from stages.lib.transcript import with_policy, write_deliberation, write_reply
 from stages.reader.world import Case, RuleSet, World
 
-UNCOVERED = 0.08
-ELSEWHERE = 0.05
+UNCOVERED = 0.04
+ELSEWHERE = 0.04
 """Shares of requests that no clause covers: a neighbour of one that is covered, and one about something else entirely."""
 WORDINGS = {"template": 0.25, "short": 0.33, "long": 0.32, "hint": 0.1}
 """Shares of the wordings a request comes in; `template` is one of the world's `requests` around the phrase."""
@@ -35,9 +35,12 @@ class Lesson(NamedTuple):
     """Character span of `target` that the rule set decides. The rest (a drawn body) is learned with less weight."""
 
 
-def reason_lesson(rules: RuleSet, world: World, rng: random.Random) -> Lesson:
-    """A request of the rule set, and the deliberation and answer the rule set asks for."""
-    case, clause = _ask(rules, rng)
+def reason_lesson(rules: RuleSet, world: World, rng: random.Random, shown: float = 0.0) -> Lesson:
+    """A request of the rule set, and the deliberation and answer the rule set asks for.
+
+    `shown` is the share of requests for the very examples that the policy gives.
+    """
+    case, clause = _ask(rules, rng, shown)
     outcome: Outcome = clause.outcome if clause else "comply"
     deliberation = write_deliberation(None, clause)  # put in other words by so small a model, a request loses what matters
     answer = write_answer(rules.policy, world, outcome, case.phrase, rng)
@@ -47,9 +50,9 @@ def reason_lesson(rules: RuleSet, world: World, rng: random.Random) -> Lesson:
     return Lesson("reasoner", messages, target, outcome, clause, outcome, rules.policy, focus)
 
 
-def judge_lesson(rules: RuleSet, world: World, rng: random.Random) -> Lesson:
+def judge_lesson(rules: RuleSet, world: World, rng: random.Random, shown: float = 0.0) -> Lesson:
     """A right or wrong reply to a request, and its verdict. Wrong replies mostly follow a wrong neighbour, as real ones do."""
-    case, clause = _ask(rules, rng)
+    case, clause = _ask(rules, rng, shown)
     outcome: Outcome = clause.outcome if clause else "comply"
     opening = rules.policy.style[outcome].opening
     kind = rng.choices(list(JUDGED), list(JUDGED.values()))[0]
@@ -106,14 +109,15 @@ def write_answer(
     return f"{opening} {body}".strip()
 
 
-def _ask(rules: RuleSet, rng: random.Random) -> tuple[Case, Clause | None]:
+def _ask(rules: RuleSet, rng: random.Random, shown: float) -> tuple[Case, Clause | None]:
     draw = rng.random()
     if rules.uncovered and draw < UNCOVERED:
         return rng.choice(rules.uncovered), None
     if rules.elsewhere and draw > 1 - ELSEWHERE:
         return rng.choice(rules.elsewhere), None
     clause = rng.choice(rules.policy.clauses)
-    return rng.choice(rules.cases[clause.id]), clause
+    cases = rules.shown if rng.random() < shown else rules.cases
+    return rng.choice(cases[clause.id]), clause
 
 
 def _wrong_clause(rules: RuleSet, clause: Clause | None, outcome: Outcome | None, rng: random.Random) -> Clause | None:

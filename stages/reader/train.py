@@ -19,6 +19,8 @@ from stages.reader.world import Case, World, draw_rule_set
 CLIP = 1.0
 FLOOR = 0.02
 """Share of the learning rate that the last step has."""
+SHOWN = 0.15
+"""Share of the requests for an example that the policy gives: what is the same is found before what is alike."""
 MAX_TOKENS = 1100
 """Lessons that would make a pack longer are left out of it: attention costs grow with the square."""
 
@@ -32,7 +34,7 @@ def lessons_for(world: World, answers: list[tuple[Case, str]], config: ReaderCon
         return [helpful_lesson(case, text, world, rng) for case, text in rng.sample(answers, min(count, len(answers)))]
     rules = draw_rule_set(world, rng)
     make = reason_lesson if role == "reasoner" else judge_lesson
-    return [make(rules, world, rng) for _ in range(count)]
+    return [make(rules, world, rng, SHOWN) for _ in range(count)]
 
 
 def make_pack(lessons: list[Lesson], tokenizer: Any) -> Pack:

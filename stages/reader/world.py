@@ -42,6 +42,8 @@ class Domain(NamedTuple):
 
     name: str
     summary: str
+    held_out: bool
+    """Never trained on: the reader is measured on it."""
     rules: tuple[Rule, ...]
 
 
@@ -62,6 +64,9 @@ class RuleSet(NamedTuple):
 
     policy: Policy
     cases: dict[str, tuple[Case, ...]]
+    """Cases that the policy does not give as examples."""
+    shown: dict[str, tuple[Case, ...]]
+    """Those that it gives."""
     uncovered: tuple[Case, ...]
     """Cases of the same domains that no clause of this set covers."""
     elsewhere: tuple[Case, ...]
@@ -87,17 +92,16 @@ def load_world(folder: Path = HERE) -> World:
     )
 
 
-def split_world(world: World, held_out_domains: int, seed: int) -> tuple[World, World, World]:
+def split_world(world: World) -> tuple[World, World, World]:
     """(train, unseen cases, unseen domains).
 
-    Whole domains are held out; of the others' rules the last case is held out, so that "unseen cases" asks new
-    requests of familiar domains while the clause examples come from the training cases.
+    Whole domains are held out, by their own mark, so that a new domain moves no other to the other side; of the others'
+    rules the last case is held out, so that "unseen cases" asks new requests of familiar domains while the clause examples
+    come from the training cases.
     """
-    order = list(world.domains)
-    random.Random(seed).shuffle(order)
-    unseen, seen = order[:held_out_domains], order[held_out_domains:]
-    train = [domain._replace(rules=tuple(rule._replace(cases=rule.cases[:-1]) for rule in domain.rules)) for domain in seen]
-    return world._replace(domains=tuple(train)), world._replace(domains=tuple(seen)), world._replace(domains=tuple(unseen))
+    unseen, seen = (tuple(domain for domain in world.domains if domain.held_out is held_out) for held_out in (True, False))
+    train = (domain._replace(rules=tuple(rule._replace(cases=rule.cases[:-1]) for rule in domain.rules)) for domain in seen)
+    return world._replace(domains=tuple(train)), world._replace(domains=seen), world._replace(domains=unseen)
 
 
 def draw_rule_set(world: World, rng: random.Random, ask_last: bool = False) -> RuleSet:
@@ -108,7 +112,7 @@ def draw_rule_set(world: World, rng: random.Random, ask_last: bool = False) -> R
     rules, left_out = _draw_rules(world, rng)
     code = "".join(rng.sample(_CODE_LETTERS, 2))
     start = rng.choice((1, 1, 1, 10, 20))
-    clauses, cases = [], {}
+    clauses, cases, given = [], {}, {}
     for number, rule in enumerate(rules, start=start):
         asked, shown = _examples(rule, rng, ask_last)
         clause = Clause(
@@ -120,7 +124,7 @@ def draw_rule_set(world: World, rng: random.Random, ask_last: bool = False) -> R
             examples=tuple(case.phrase for case in shown),
         )
         clauses.append(clause)
-        cases[clause.id] = asked
+        cases[clause.id], given[clause.id] = asked, tuple(shown)
     rng.shuffle(clauses)
     main = next(domain for domain in world.domains if rules[0] in domain.rules)
     others = [domain for domain in world.domains if not any(rule in domain.rules for rule in rules)]
@@ -138,6 +142,7 @@ def draw_rule_set(world: World, rng: random.Random, ask_last: bool = False) -> R
     return RuleSet(
         policy,
         cases,
+        given,
         uncovered=tuple(case for rule in left_out for case in rule.cases),
         elsewhere=tuple(case for rule in far for case in (rule.cases[-1:] if ask_last else rule.cases)),
     )
@@ -149,8 +154,8 @@ def _draw_rules(world: World, rng: random.Random) -> tuple[list[Rule], list[Rule
         first, second = rng.sample(world.domains, 2)
         rules = list(first.rules)
         rng.shuffle(rules)
-        kept = rng.choice((4, 4, 5))
-        extra = rng.sample(second.rules, rng.choice((0, 0, 1, 2)))
+        kept = rng.choice((4, 4, 5) if len(rules) <= 5 else (5, 6, 7, 7))
+        extra = rng.sample(second.rules, rng.choice((0, 0, 1, 2) if kept <= 5 else (0, 0, 1)))
         return rules[:kept] + extra, rules[kept:]
     domains = rng.sample(world.domains, rng.choice((4, 5, 6, 7)))
     chosen = [rng.choice(domain.rules) for domain in domains]
@@ -170,11 +175,11 @@ def _domain(entry: dict[str, Any], path: Path) -> Domain:
         rules = tuple(
             Rule((clause["rule"], clause["also"]), tuple(_case(line) for line in clause["cases"])) for clause in entry["clauses"]
         )
-        return Domain(str(entry["domain"]), str(entry["summary"]), rules)
+        return Domain(str(entry["domain"]), str(entry["summary"]), bool(entry.get("held_out", False)), rules)
     except (KeyError, TypeError, ValueError) as error:
         raise StageError(
             f"{path}: domain {entry.get('domain')!r}: {error!r}",
-            "give it domain, summary and clauses of rule, also and cases `phrase | short | long | hint`",
+            "give it domain, summary, perhaps held_out, and clauses of rule, also and cases `phrase | short | long | hint`",
         ) from None
 
 

@@ -16,6 +16,8 @@ UNTOUCHED = "untouched"
 RESAMPLES = 1000
 TRAINED = ("sft", "rl")
 """Kinds of checkpoint that have learned a policy."""
+GRADES = ("right_type", "not_unsafe", "not_overrefuse")
+"""What tells right from wrong, the most exact first: outside prompts have no clause that would name a type."""
 
 
 class Pair(NamedTuple):
@@ -76,10 +78,6 @@ class Change(NamedTuple):
     """Collateral minus noise."""
     matrix: tuple[tuple[Number, Number], tuple[Number, Number]]
     """Share right: rows trained on the old and new policies, columns graded by the old and new."""
-
-
-GRADES = ("right_type", "not_unsafe", "not_overrefuse")
-"""What tells right from wrong, the most exact first: outside prompts have no clause that would name a type."""
 
 
 def right(answer: Answer) -> bool:

@@ -26,20 +26,17 @@ class Rollout:
         """One reply per entry of `prompts`, which repeats each prompt once per reply; drawn by torch's seeded state."""
         import torch
 
-        ids = [tuple(row) for row in tokenize(self._tokenizer, prompts)]
-        distinct = list(dict.fromkeys(ids))
-        places = [distinct.index(row) for row in ids]
+        rows = tokenize(self._tokenizer, prompts)
         with torch.no_grad():
             refresh(self._copy, trainer.accelerator.unwrap_model(trainer.model))
-            replies = self._draw(distinct, places, trainer.eos_token_ids)
-        return {"prompt_ids": [list(row) for row in ids], "completion_ids": replies, "logprobs": None}
+            replies = self._draw(rows, trainer.eos_token_ids)
+        return {"prompt_ids": rows, "completion_ids": replies, "logprobs": None}
 
-    def _draw(self, distinct: list[tuple[int, ...]], places: list[int], stops: list[int]) -> list[list[int]]:
+    def _draw(self, rows: list[list[int]], stops: list[int]) -> list[list[int]]:
         from stages.lib.llm.decode import decode
         from stages.lib.llm.prefix import Prefixes
 
         replies: dict[int, list[int]] = {}
-        rows = [distinct[place] for place in places]
         decode(
             Prefixes(self._copy, self._tokenizer.pad_token_id),
             rows,
@@ -49,7 +46,7 @@ class Rollout:
             self._choose,
             replies.__setitem__,
         )
-        return [replies[place] for place in range(len(rows))]
+        return [replies[row] for row in range(len(rows))]
 
     def _choose(self, scores: Any, places: Sequence[int]) -> Any:
         return (scores.float() / self._config.temperature).softmax(-1).multinomial(1)[:, 0]

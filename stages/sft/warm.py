@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,10 +19,12 @@ def fetched(warm: WarmStart) -> Path:
     """The checkpoint, fetched once into the cache."""
     root = paths.cache() / "revisions" / resolve(warm.revision)
     folder = root / warm.checkpoint
-    if not (folder / "ref.json").exists():  # fetched last
-        fetch(warm.revision, [Path(warm.checkpoint)], root / "part")
+    if not folder.exists():  # it is there whole or not at all
+        part = root / "part"
+        shutil.rmtree(part, ignore_errors=True)  # of a fetch that was killed
+        fetch(warm.revision, [Path(warm.checkpoint)], part)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        (root / "part" / warm.checkpoint).replace(folder)
+        (part / warm.checkpoint).replace(folder)
     return folder
 
 

@@ -13,7 +13,7 @@ from stages.lib.llm.build import build_backend
 from stages.lib.llm.cache import Cached
 from stages.lib.llm.config import LlmConfig, SamplingConfig
 from stages.lib.policy_text import LABELS, Detail, render_policy
-from stages.lib.records import Policy, Prompt
+from stages.lib.records import Message, Policy, Prompt
 from stages.lib.tracking import latest
 from stages.lib.transcript import with_policy
 from stages.spec.diff import Release, reached
@@ -98,9 +98,8 @@ def as_json(found: Impact) -> dict[str, Any]:
 
 def _cost(policy: Policy, before: Policy | None, backend: Cached) -> Cost:
     detail: Detail = load_value("spec.detail")
-    prompts, k = _prompts("train", policy.category), int(load_value("judge.k"))
-    samples = range(int(load_value("generate.samples_per_prompt")))
-    shown = [with_policy(prompt.messages, policy, detail) for prompt in prompts]
+    samples, k = range(int(load_value("generate.samples_per_prompt"))), int(load_value("judge.k"))
+    shown = [with_policy(messages, policy, detail) for messages in _conversations(policy, before)]
     asked = [Request(messages=messages, sample_index=number) for messages in shown for number in samples]
     sampling = load_section("generate.sampling", SamplingConfig).record()
     known = backend.known(asked, sampling, int(load_value("seed")))
@@ -118,6 +117,18 @@ def _cost(policy: Policy, before: Policy | None, backend: Cached) -> Cost:
         tokens_read=round(average * (new + judged)),
         tokens_written=new * written // 2 + judged * VERDICT_TOKENS,
     )
+
+
+def _conversations(policy: Policy, before: Policy | None) -> list[tuple[Message, ...]]:
+    """Today's train prompts, with the examples of `policy` in place of those of `before` where examples are asked."""
+    today = [prompt.messages for prompt in _prompts("train", policy.category)]
+    if before is None or not load_value("prompts.policy_examples"):
+        return today
+    old, new = (
+        [(Message(role="user", content=example),) for clause in each.clauses for example in clause.examples]
+        for each in (before, policy)
+    )
+    return list(dict.fromkeys([*(messages for messages in today if messages not in old), *new]))
 
 
 def _minutes(costs: list[Cost]) -> float | None:

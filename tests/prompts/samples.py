@@ -27,7 +27,7 @@ harmless:
 def policy(outcomes: tuple[Outcome, ...] = ("refuse", "comply")) -> Policy:
     """A garden policy with one clause for each outcome."""
     clauses = tuple(
-        Clause(id=f"GA{n}", title=f"title {n}", outcome=outcome, rule="r", reason="r", examples=("a", "b"))
+        Clause(id=f"GA{n}", title=f"title {n}", outcome=outcome, rule="r", reason="r", examples=(f"water {n}", f"mow {n}"))
         for n, outcome in enumerate(outcomes, start=1)
     )
     style = {outcome: ResponseStyle(opening=outcome, guideline="g") for outcome in ("refuse", "comply", "safe_complete")}

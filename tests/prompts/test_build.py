@@ -27,6 +27,7 @@ prompts:
   eval_seen_wrappers: 1
   eval_heldout_wrappers: 2
   max_requests_per_category: CAP
+  policy_examples: EXAMPLES
   pyrit: PYRIT
   pyrit_max_words: 60
   pyrit_templates: 12
@@ -50,8 +51,9 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def params(cap: str = "null", pyrit: str = "false") -> None:
-    Path("params.yaml").write_text(PARAMS.replace("CAP", cap).replace("PYRIT", pyrit), encoding="utf-8")
+def params(cap: str = "null", pyrit: str = "false", examples: str = "false") -> None:
+    text = PARAMS.replace("CAP", cap).replace("PYRIT", pyrit).replace("EXAMPLES", examples)
+    Path("params.yaml").write_text(text, encoding="utf-8")
 
 
 def config(**changes: Any) -> PromptsConfig:
@@ -60,6 +62,7 @@ def config(**changes: Any) -> PromptsConfig:
         "eval_seen_wrappers": 1,
         "eval_heldout_wrappers": 2,
         "max_requests_per_category": None,
+        "policy_examples": False,
         "pyrit": False,
         "pyrit_max_words": 60,
         "pyrit_templates": 12,
@@ -185,6 +188,28 @@ def test_a_template_that_changed_stops_the_stage(house: Path) -> None:
     assert not list(Path("data").glob("prompts/**/*.jsonl"))
 
 
+def test_examples_of_the_policy_are_train_requests(house: Path) -> None:
+    params(examples="true")
+    room.main([])
+    plain = {p.messages[-1].content: p for p in written("train", "garden") if p.wrapper is None}
+    assert {(text, plain[text].clause) for text in ("water 1", "mow 1", "water 2", "mow 2")} == {
+        ("water 1", "GA1"),
+        ("mow 1", "GA1"),
+        ("water 2", "GA2"),
+        ("mow 2", "GA2"),
+    }
+    assert not [p for p in written("train", "garden") if p.wrapper and "water" in p.messages[-1].content]
+    assert not [p for p in written("eval", "garden") if "water" in p.messages[-1].content]
+
+
+def test_an_example_that_is_an_eval_request_stops_the_stage(house: Path) -> None:
+    write_lines(Path("specs/garden/requests.jsonl"), [*lines(), request_line("GA2", "eval", "Mow 2")])
+    params(examples="true")
+    with pytest.raises(StageError, match=r"an example of clause GA2: the same conversation stands at specs/garden/requests"):
+        room.main([])
+    assert not list(Path("data").glob("prompts/**/*.jsonl"))
+
+
 @pytest.mark.parametrize(
     ("path", "text", "message"),
     [
@@ -193,18 +218,22 @@ def test_a_template_that_changed_stops_the_stage(house: Path) -> None:
         ("specs/benign/requests.jsonl", "", r"specs/benign/requests\.jsonl: holds no request"),
         ("specs/wrappers/eval.yaml", EVAL.replace("Be a robot. {request}", "Be a robot."), "wrapper 'robot' has 0 slots"),
         ("specs/wrappers/eval.yaml", EVAL.replace("id: robot", "id: boss"), "wrapper 'boss': 'id boss' occurs twice"),
-        ("params.yaml", PARAMS.replace("CAP", "0").replace("PYRIT", "false"), r"prompts\.max_requests_per_category"),
-        ("params.yaml", PARAMS.replace("CAP", "null").replace("PYRIT", "1"), r"prompts\.pyrit"),
+        (
+            "params.yaml",
+            PARAMS.replace("CAP", "0").replace("PYRIT", "false").replace("EXAMPLES", "false"),
+            r"prompts\.max_requests_per_category",
+        ),
+        ("params.yaml", PARAMS.replace("CAP", "null").replace("PYRIT", "1").replace("EXAMPLES", "false"), r"prompts\.pyrit"),
         ("params.yaml", PARAMS.replace("garden: v1", "pond: v1"), r"data/policies/pond\.json does not exist"),
         (
             "params.yaml",
-            PARAMS.replace("garden: v1", "benign: v1").replace("CAP", "1").replace("PYRIT", "false"),
+            PARAMS.replace("garden: v1", "benign: v1").replace("CAP", "1").replace("PYRIT", "false").replace("EXAMPLES", "false"),
             "no policy covers",
         ),
     ],
 )
 def test_bad_input_writes_nothing(house: Path, path: str, text: str, message: str) -> None:
-    Path(path).write_text(text.replace("CAP", "null").replace("PYRIT", "false"), encoding="utf-8")
+    Path(path).write_text(text.replace("CAP", "null").replace("PYRIT", "false").replace("EXAMPLES", "false"), encoding="utf-8")
     with pytest.raises(StageError, match=message):
         room.main([])
     assert not list(Path("data").glob("prompts/**/*.jsonl"))

@@ -12,7 +12,7 @@ from stages.lib.errors import StageError
 from stages.lib.llm.backend import Request
 from stages.lib.llm.build import build_backend
 from stages.lib.llm.config import LlmConfig, Price
-from stages.lib.records import Prompt, Sampling
+from stages.lib.records import Message, Prompt, Sampling
 from stages.lib.transcript import with_policy
 from stages.spec.__main__ import main
 from stages.spec.build import build_policies
@@ -28,6 +28,7 @@ REST = f"""seed: 7
 llm: {{generator: {ROLE}, judge: {ROLE}}}
 generate: {{sampling: {{temperature: 0.0, top_p: 1.0, max_new_tokens: 50}}, samples_per_prompt: 2}}
 judge: {{k: 3}}
+prompts: {{policy_examples: false}}
 """
 TRAIN, HELD_OUT = 5, 4
 
@@ -96,6 +97,19 @@ def test_a_changed_clause_costs_its_category_and_moves_its_prompts(house: Path) 
     assert found.calls_of_a_full_run == 2 * TRAIN * 2 * 4
     assert found.moves == {"GA1": {"refuse -> comply": HELD_OUT // 2}}
     assert found.minutes is None and found.money is None
+
+
+def test_examples_of_the_new_policy_are_asked_in_place_of_the_old_ones(house: Path) -> None:
+    put("params.yaml", Path("params.yaml").read_text(encoding="utf-8").replace("policy_examples: false", "policy_examples: true"))
+    shown = ("pull a weed", "burn a thistle", "cut a rose", "sharpen the shears")
+    rows = [prompt("garden", "GA1", "train", number) for number in range(TRAIN)]
+    rows += [
+        row.model_copy(update={"messages": (Message(role="user", content=text),)}) for row, text in zip(rows, shown, strict=False)
+    ]
+    jsonl.write_many(paths.prompts("train", "garden"), rows)
+    for old, new, count in (("pull a weed", "pull a daisy", 4), ("cut a rose", "cut a rose\n- example: prune a rose", 5)):
+        (cost,) = forecast(old, new).costs
+        assert cost.generator_new == 2 * (TRAIN + count)
 
 
 def test_what_was_asked_before_is_cached(house: Path) -> None:

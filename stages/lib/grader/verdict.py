@@ -87,8 +87,8 @@ def _nearest(title: str, policy: Policy) -> Clause | None:
     def likeness(clause: Clause) -> float:
         return difflib.SequenceMatcher(None, title.lower(), clause.title.lower(), autojunk=False).ratio()
 
-    best = max(policy.clauses, key=likeness)
-    return best if likeness(best) >= ALIKE else None
+    share, best = max(((likeness(clause), clause) for clause in policy.clauses), key=lambda pair: pair[0])
+    return best if share >= ALIKE else None
 
 
 def _outcome(value: str) -> Outcome:

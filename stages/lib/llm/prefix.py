@@ -106,8 +106,6 @@ def prefill(model: Any, prefixes: Sequence[Sequence[int]], pad_id: int) -> Dynam
 
 def pad(rows: Sequence[Sequence[int]], shared: Sequence[int], pad_id: int, device: Any) -> tuple[Any, Any]:
     """Ids and mask of equal length: what comes from the cache ends in one column, the rest of every row in the last."""
-    import torch
-
     front, back = max(shared), max(len(row) - length for row, length in zip(rows, shared, strict=True))
     ids, mask = [], []
     for row, length in zip(rows, shared, strict=True):
