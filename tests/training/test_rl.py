@@ -156,8 +156,7 @@ def test_rollouts_read_each_prompt_once_and_say_what_plain_generation_says(train
     drawn = Rollout(folder, tokenizer, config(temperature=1e-4, max_completion_length=8))
     prompts = [[{"role": "user", "content": text}] for text in ("Hi.", "A much longer question about bees?", "Hi.")]
     ids = tokenize(tokenizer, prompts)
-    distinct = [tuple(ids[0]), tuple(ids[1])]
-    ours = drawn._draw(distinct, [0, 1, 0], [tokenizer.eos_token_id])
+    ours = drawn._draw(ids, [tokenizer.eos_token_id])
     model = load_model(folder, "float32")
     for row, reply in zip(ids, ours, strict=True):
         whole = model.generate(input_ids=torch.tensor([row]), max_new_tokens=8, do_sample=False)[0].tolist()
