@@ -4,5 +4,5 @@ In:  data/kept/<category>.jsonl of every declared category, data/completions/ben
      only), data/policies (shas and styles)
 Out: data/sft/train.jsonl, data/sft/validation.jsonl, data/rl/tasks.jsonl
 Invariants: a file of an undeclared category and a row of another policy's sha are errors; no message carries a policy; train
-and validation share no request; balance goes by the outcome a reply cites: gold is not read.
+and validation share no request; balance goes by the clause and outcome a reply cites: gold is not read.
 """

@@ -16,8 +16,10 @@ class MixConfig(Section):
     """Share of helpfulness rows among all rows, as far as there are enough: what keeps capability from eroding."""
     validation_fraction: float = Field(gt=0, lt=1)
     """Share of the requests whose rows are held out to watch the loss."""
+    clause_ratio: float | None = Field(ge=1)
+    """No cited clause gets more than this many times the rows of the middle one; null takes all."""
     outcome_ratio: float | None = Field(ge=1)
-    """No cited outcome gets more than this many times the rows of the middle one; null takes all."""
+    """The same by cited outcome, of what is left."""
     rl_from: Literal["kept", "all"]
     """Prompts RL may practise on: `kept`, those whose completion the filter kept; `all`, also those where it was dropped. A judge
     that reads a request now one way, now another rewards noise; where the filter kept, its runs agree."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from stages.lib.errors import StageError
-from stages.lib.records import Completion, Decision, Outcome, Policy, RlTask, SftExample, content_id
+from stages.lib.records import Completion, Decision, Policy, RlTask, SftExample, content_id
 from stages.lib.seeds import derive
 from stages.lib.transcript import REASON_INSTRUCTIONS, read_citation
 from stages.mix.config import MixConfig
@@ -35,7 +35,9 @@ def mix(
     """The training sets. `requests` tells the request a prompt is a wording of; both sides of the split go by it."""
     known = list(decisions)
     _refuse_stale(known, policies)
-    taught = balance(_distinct(example(each.completion, "policy") for each in known if each.kept), config.outcome_ratio, seed)
+    taught = _distinct(example(each.completion, "policy") for each in known if each.kept)
+    taught = balance(taught, lambda row: (row.category, read_citation(row.deliberation).clause_id), config.clause_ratio, seed)
+    taught = balance(taught, lambda row: read_citation(row.deliberation).outcome, config.outcome_ratio, seed)
     if not taught:
         raise StageError(
             "no completion was kept in any category", "lower filter.min_score, or see reports/gates/kept.json for why"
@@ -72,11 +74,13 @@ def is_helpful(completion: Completion, policies: Mapping[str, Policy]) -> bool:
     return not declines and read_citation(completion.deliberation).outcome == "comply"
 
 
-def balance(rows: Sequence[SftExample], ratio: float | None, seed: int) -> list[SftExample]:
-    """Cap every cited outcome at `ratio` times the rows of the middle one: more of one outcome teaches it as the default."""
-    groups: dict[Outcome | None, list[SftExample]] = defaultdict(list)
+def balance(
+    rows: Sequence[SftExample], cited: Callable[[SftExample], Hashable], ratio: float | None, seed: int
+) -> list[SftExample]:
+    """Cap whatever is cited at `ratio` times the rows of the middle one: what has more rows is learned as the default."""
+    groups: dict[Hashable, list[SftExample]] = defaultdict(list)
     for row in rows:
-        groups[read_citation(row.deliberation).outcome].append(row)
+        groups[cited(row)].append(row)
     if ratio is None or not groups:
         return list(rows)
     middle = sorted(len(group) for group in groups.values())[(len(groups) - 1) // 2]

@@ -16,11 +16,13 @@ from stages.mix.config import MixConfig
 from stages.mix.mix import Mixture, mix, summarise
 from tests.lib import bees
 
-CONFIG = MixConfig(helpful_fraction=0.25, validation_fraction=0.2, outcome_ratio=2.0, rl_from="all", rl_tasks=None)
+CONFIG = MixConfig(
+    helpful_fraction=0.25, validation_fraction=0.2, clause_ratio=None, outcome_ratio=2.0, rl_from="all", rl_tasks=None
+)
 POLICIES = {"bees": bees.policy()}
 PARAMS = """seed: 7
 spec: {categories: [bees]}
-mix: {helpful_fraction: 0.25, validation_fraction: 0.2, outcome_ratio: 2.0, rl_from: all, rl_tasks: null}
+mix: {helpful_fraction: 0.25, validation_fraction: 0.2, clause_ratio: null, outcome_ratio: 2.0, rl_from: all, rl_tasks: null}
 """
 
 
@@ -77,6 +79,14 @@ def test_the_commonest_cited_outcome_is_capped() -> None:
     rows = mixed([*many, *few])
     cited = Counter(read_citation(row.deliberation).outcome for row in [*rows.train, *rows.validation] if row.source == "policy")
     assert cited == {"refuse": 6, "comply": 3, "safe_complete": 1}
+
+
+def test_the_commonest_cited_clause_is_capped() -> None:
+    many = [decision(1, f"Question {place}?") for place in range(19)]
+    few = [decision(2, f"Question {place}?") for place in (19, 20, 21, 22)] + [decision(3, "Question 23?")]
+    rows = mixed([*many, *few], config=CONFIG.model_copy(update={"clause_ratio": 1.5, "outcome_ratio": None}))
+    taught = [row for row in [*rows.train, *rows.validation] if row.source == "policy"]
+    assert Counter(read_citation(row.deliberation).clause_id for row in taught) == {"BE1": 6, "BE2": 4, "BE3": 1}
 
 
 def test_a_benign_reply_that_declines_or_is_malformed_is_no_helpful_row() -> None:
