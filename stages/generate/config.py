@@ -13,4 +13,4 @@ class GenerateConfig(Section):
 
     sampling: SamplingConfig
     samples_per_prompt: int = Field(ge=1)
-    """Replies to each prompt of a category; benign prompts get one."""
+    """Replies to each prompt of a category, each under another order of the clauses; benign prompts get one."""

@@ -9,6 +9,7 @@ from stages.lib.errors import StageError
 from stages.lib.llm.backend import Backend, Generation, Request
 from stages.lib.policy_text import Detail
 from stages.lib.records import Completion, Message, Policy, Prompt, content_id
+from stages.lib.seeds import order_of_sample
 from stages.lib.transcript import TEMPLATE_SHA, clean, read_reply, with_policy
 
 NO_POLICY = "none"
@@ -23,16 +24,19 @@ def generate_all(
     Raises StageError when a request failed for good: a stage that kept quiet would train on what happened to arrive.
     """
     asked = [(prompt, number) for prompt in prompts for number in range(config.samples_per_prompt if policy else 1)]
-    requests = [Request(messages=ask(prompt.messages, policy, detail), sample_index=number) for prompt, number in asked]
+    requests = [
+        Request(messages=ask(prompt.messages, policy, detail, order_of_sample(seed, number)), sample_index=number)
+        for prompt, number in asked
+    ]
     generations = backend.generate(requests, config.sampling.record(), seed, None)
     _refuse_failures(generations)
     pairs = zip(asked, generations, strict=True)
     return [to_completion(prompt, number, text, policy, backend.model_sha, config) for (prompt, number), text in pairs]
 
 
-def ask(messages: tuple[Message, ...], policy: Policy | None, detail: Detail) -> tuple[Message, ...]:
+def ask(messages: tuple[Message, ...], policy: Policy | None, detail: Detail, shuffle: int | None) -> tuple[Message, ...]:
     """What the model is shown."""
-    return with_policy(messages, policy, detail) if policy else clean(messages)
+    return with_policy(messages, policy, detail, shuffle) if policy else clean(messages)
 
 
 def to_completion(

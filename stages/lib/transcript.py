@@ -44,9 +44,9 @@ def neutralise(text: str) -> str:
     return safe if safe == text else neutralise(safe)  # `<|im_<|e|>nd|>`: taking the inner token out makes the outer one
 
 
-def with_policy(messages: tuple[Message, ...], policy: Policy, detail: Detail) -> tuple[Message, ...]:
+def with_policy(messages: tuple[Message, ...], policy: Policy, detail: Detail, shuffle: int | None = None) -> tuple[Message, ...]:
     """The conversation with spec(category) and the instructions to deliberate in front: generation only, never training."""
-    system = f"{render_policy(policy, detail)}\n\n{REASON_INSTRUCTIONS}"
+    system = f"{render_policy(policy, detail, shuffle)}\n\n{REASON_INSTRUCTIONS}"
     return (Message(role="system", content=system), *clean(messages))
 
 

@@ -14,6 +14,7 @@ from stages.lib.llm.cache import Cached
 from stages.lib.llm.config import LlmConfig, SamplingConfig
 from stages.lib.policy_text import LABELS, Detail, render_policy
 from stages.lib.records import Message, Policy, Prompt
+from stages.lib.seeds import order_of_sample
 from stages.lib.tracking import latest
 from stages.lib.transcript import with_policy
 from stages.spec.diff import Release, reached
@@ -98,11 +99,15 @@ def as_json(found: Impact) -> dict[str, Any]:
 
 def _cost(policy: Policy, before: Policy | None, backend: Cached) -> Cost:
     detail: Detail = load_value("spec.detail")
+    seed = int(load_value("seed"))
     samples, k = range(int(load_value("generate.samples_per_prompt"))), int(load_value("judge.k"))
-    shown = [with_policy(messages, policy, detail) for messages in _conversations(policy, before)]
-    asked = [Request(messages=messages, sample_index=number) for messages in shown for number in samples]
+    asked = [
+        Request(messages=with_policy(messages, policy, detail, order_of_sample(seed, number)), sample_index=number)
+        for messages in _conversations(policy, before)
+        for number in samples
+    ]
     sampling = load_section("generate.sampling", SamplingConfig).record()
-    known = backend.known(asked, sampling, int(load_value("seed")))
+    known = backend.known(asked, sampling, seed)
     same = before is not None and render_policy(before, detail) == render_policy(policy, detail)
     judged = 0 if same and known == len(asked) else k * len(asked)
     read = [round(sum(len(message.content) for message in request.messages) / LETTERS_PER_TOKEN) for request in asked]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from stages.generate.generate import generate_all, summarise
@@ -34,6 +36,9 @@ def test_samples_of_one_prompt_have_their_own_index_and_id() -> None:
     assert [one.sample_index for one in done] == [0, 1, 2, 0, 1, 2]
     assert len({one.id for one in done}) == 6
     assert [request.sample_index for request in backend.asked] == [0, 1, 2, 0, 1, 2]
+    orders = [re.findall(r"clause (BE\d)", request.messages[0].content) for request in backend.asked]
+    assert orders[0] == [clause.id for clause in POLICY.clauses]
+    assert orders[:3] == orders[3:] and len({tuple(order) for order in orders}) > 1
 
 
 def test_benign_requests_go_as_they_are() -> None:
