@@ -47,8 +47,8 @@ def replies(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the policy says to each prompt, in turn."""
     texts = list(REPLIES)
 
-    def draw(self: Rollout, distinct: Any, places: Any, stops: list[int]) -> list[list[int]]:
-        each = [texts[place % len(texts)] for place in range(len(places))]
+    def draw(self: Rollout, rows: list[list[int]], stops: list[int]) -> list[list[int]]:
+        each = [texts[place % len(texts)] for place in range(len(rows))]
         return [[*self._tokenizer(text, add_special_tokens=False)["input_ids"], stops[0]] for text in each]
 
     monkeypatch.setattr(Rollout, "_draw", draw)
