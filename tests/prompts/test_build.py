@@ -220,14 +220,14 @@ def test_an_example_that_is_an_eval_request_stops_the_stage(house: Path) -> None
         ("specs/wrappers/eval.yaml", EVAL.replace("id: robot", "id: boss"), "wrapper 'boss': 'id boss' occurs twice"),
         (
             "params.yaml",
-            PARAMS.replace("CAP", "0").replace("PYRIT", "false").replace("EXAMPLES", "false"),
+            PARAMS.replace("CAP", "0").replace("PYRIT", "false"),
             r"prompts\.max_requests_per_category",
         ),
-        ("params.yaml", PARAMS.replace("CAP", "null").replace("PYRIT", "1").replace("EXAMPLES", "false"), r"prompts\.pyrit"),
+        ("params.yaml", PARAMS.replace("CAP", "null").replace("PYRIT", "1"), r"prompts\.pyrit"),
         ("params.yaml", PARAMS.replace("garden: v1", "pond: v1"), r"data/policies/pond\.json does not exist"),
         (
             "params.yaml",
-            PARAMS.replace("garden: v1", "benign: v1").replace("CAP", "1").replace("PYRIT", "false").replace("EXAMPLES", "false"),
+            PARAMS.replace("garden: v1", "benign: v1").replace("CAP", "1").replace("PYRIT", "false"),
             "no policy covers",
         ),
     ],

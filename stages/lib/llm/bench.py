@@ -29,7 +29,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--requests", type=int, default=96)
     parser.add_argument("--batch", type=int, default=32, help="rows of a batch of plain generate")
     given = parser.parse_args(argv)
-    llm, sampling = load_section("llm.generator", LlmConfig), load_section("generate.sampling", SamplingConfig).record()
+    llm = load_section("llm.generator", LlmConfig)
+    # Greedy both: only then are the texts to be the same.
+    sampling = load_section("generate.sampling", SamplingConfig).record().model_copy(update={"temperature": 0.0})
     if llm.backend != "local":
         raise StageError(f"llm.generator.backend is {llm.backend!r}", "only `local` can be held against plain generate")
     asked = requests(given.requests)

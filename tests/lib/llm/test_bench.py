@@ -10,11 +10,10 @@ import pytest
 from stages.lib import jsonl, paths
 from stages.lib.errors import StageError
 from stages.lib.llm import bench
-from tests.prompts.samples import policy
-from tests.spec.test_impact import prompt
+from tests.lib import bees
 
 PARAMS = """seed: 7
-spec: {{categories: {{garden: v1}}, detail: brief}}
+spec: {{categories: {{bees: v1}}, detail: brief}}
 llm: {{generator: {{backend: {backend}, model: {model}, batch_size: 8, dtype: float32}}}}
 generate: {{sampling: {{temperature: 0.0, top_p: 1.0, max_new_tokens: 5}}, samples_per_prompt: 1}}
 """
@@ -24,8 +23,8 @@ generate: {{sampling: {{temperature: 0.0, top_p: 1.0, max_new_tokens: 5}}, sampl
 def house(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(PARAMS.format(backend="local", model=tiny), encoding="utf-8")
-    jsonl.write_one(paths.policy("garden"), policy())
-    jsonl.write_many(paths.prompts("train", "garden"), [prompt("garden", "GA1", "train", number) for number in range(9)])
+    jsonl.write_one(paths.policy("bees"), bees.policy())
+    jsonl.write_many(paths.prompts("train", "bees"), [bees.prompt(f"How is hive {number} opened?") for number in range(9)])
     return tmp_path
 
 
