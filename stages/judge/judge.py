@@ -11,7 +11,7 @@ from stages.lib.checks import failed_checks
 from stages.lib.errors import StageError
 from stages.lib.grader import JUDGE_TEMPLATE_SHA, Candidate, VerdictError, judge_messages, read_verdict
 from stages.lib.llm.backend import Backend, Generation, Request
-from stages.lib.policy_text import Detail
+from stages.lib.policy_text import Detail, part_for
 from stages.lib.records import Completion, JudgeRun, Outcome, Policy, Verdict
 from stages.lib.seeds import derive
 from stages.lib.transcript import read_citation
@@ -97,7 +97,8 @@ def _request(completion: Completion, policy: Policy, sighted: bool, detail: Deta
     """Run `number` of a completion's grading: each shows the clauses in another order, the same for all completions."""
     deliberation = completion.deliberation if sighted else None
     candidate = Candidate(messages=completion.messages, answer=completion.answer, deliberation=deliberation)
-    messages = judge_messages(candidate, policy, detail, derive(seed, "judge", number))
+    shown = part_for(policy, completion.messages)
+    messages = judge_messages(candidate, shown, detail, derive(seed, "judge", number))
     return Request(messages=messages, sample_index=number)
 
 

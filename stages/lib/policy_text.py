@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Literal
 
-from stages.lib.records import Clause, Outcome, Policy
+from stages.lib.records import Clause, Message, Outcome, Policy
 
 Detail = Literal["brief", "full"]
 
@@ -40,6 +41,17 @@ def render_policy(policy: Policy, detail: Detail, shuffle: int | None = None) ->
     if policy.others:
         lines.append("Other policies: " + " ".join(f"{title}: {text}" for title, text in policy.others.items()))
     return "\n".join(lines)
+
+
+def part_for(policy: Policy, messages: Sequence[Message]) -> Policy:
+    """What of a policy is shown beside a conversation: all, or for one of its own examples the clause that gives it.
+
+    The policy says itself where its examples belong, so nobody has to find it, and every clause gets rows that cite it rightly.
+    """
+    if len(messages) != 1:
+        return policy
+    giving = tuple(clause for clause in policy.clauses if messages[0].content in clause.examples)
+    return policy.model_copy(update={"clauses": giving}) if giving else policy
 
 
 def cite(clause: Clause) -> str:

@@ -108,11 +108,12 @@ def lora(rank: int | None) -> Any:
     return LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
 
 
-def head_where_labelled(trainer: Any, temperature: float = 1.0) -> Any:
-    """Let the trainer's model compute its head only where a token is learned, by one matrix product.
+def lean_on_cpu(trainer: Any, temperature: float = 1.0) -> Any:
+    """Without a GPU, let the trainer's model attend by plain products and compute its head only where a token is learned.
 
     Off the GPU, TRL's fused head (`trl.trainer.utils.add_fused_lm_head`) scores every position, prompts and padding too, in
-    tiles of the vocabulary with float32 products. With a GPU TRL's own stays.
+    tiles of the vocabulary with float32 products, and the backward pass of torch's fused attention is slow. With a GPU
+    both stay as they are.
     """
     import torch
     from peft import PeftModel
@@ -121,6 +122,7 @@ def head_where_labelled(trainer: Any, temperature: float = 1.0) -> Any:
     model = trainer.model.get_base_model() if isinstance(trainer.model, PeftModel) else trainer.model
     if device() == "cuda":
         return trainer
+    model.set_attn_implementation("eager")
     unfused = model.forward
 
     @functools.wraps(type(model).forward)  # generate looks at the signature
@@ -131,7 +133,9 @@ def head_where_labelled(trainer: Any, temperature: float = 1.0) -> Any:
         hidden = model.base_model(*args, **{**kwargs, "use_cache": False}).last_hidden_state[:, :-1]
         mask = labels[:, 1:] != IGNORE
         targets = labels[:, 1:][mask]
-        logits = model.get_output_embeddings()(hidden[mask]).float() / temperature
+        logits = model.get_output_embeddings()(hidden[mask]).float()
+        if temperature != 1:
+            logits = logits / temperature
         log_probs = logits.log_softmax(-1)
         with torch.no_grad():
             entropy = -(log_probs.exp() * log_probs).sum(-1)

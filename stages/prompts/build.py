@@ -26,17 +26,16 @@ class Wrappers(NamedTuple):
 def build_prompts(
     category: str, requests: Sequence[Request], policy: Policy | None, wrappers: Wrappers, config: PromptsConfig, seed: int
 ) -> list[Prompt]:
-    """Every wording of the requests within the cap. A policy's examples and benign requests are only asked plainly."""
+    """Every wording of the requests within the cap. A policy's examples and benign eval requests are only asked plainly."""
     prompts = []
     for request in capped(requests, config.max_requests_per_category):
         prompts.append(to_prompt(category, request, None))
-        if policy is not None and not request.example:
-            chosen = (
-                _train(request, wrappers, config, seed)
-                if request.line.split == "train"
-                else _eval(request, policy, wrappers, config, seed)
-            )
-            prompts.extend(to_prompt(category, request, wrapper) for wrapper in chosen)
+        if request.example:
+            continue
+        if request.line.split == "train":
+            prompts += [to_prompt(category, request, wrapper) for wrapper in _train(request, wrappers, config, seed)]
+        elif policy is not None:
+            prompts += [to_prompt(category, request, wrapper) for wrapper in _eval(request, policy, wrappers, config, seed)]
     return prompts
 
 
@@ -74,7 +73,7 @@ def _in_turn(requests: Sequence[Request]) -> list[Request]:
 
 
 def _train(request: Request, wrappers: Wrappers, config: PromptsConfig, seed: int) -> Iterator[Wrapper]:
-    """Blind to the clause: training must not know gold."""
+    """Blind to the clause: training must not know gold. Benign requests too, lest a wrapper alone mean harm to the model."""
     wordings = config.wordings_per_request
     kinds: tuple[tuple[WrapperKind, float], ...] = (("harmless", wordings.harmless), ("jailbreak", wordings.jailbreak))
     for kind, rate in kinds:

@@ -18,7 +18,7 @@ class PromptsConfig(Section):
     """Wordings, held-out wrappers and caps."""
 
     wordings_per_request: Wordings
-    """For train requests of a policy; its examples and benign requests are only ever asked plainly."""
+    """For train requests, benign ones included; the examples of a policy are only ever asked plainly."""
     policy_examples: bool
     """Whether the examples that a policy gives of its clauses are train requests, too."""
     eval_seen_wrappers: int = Field(ge=0)

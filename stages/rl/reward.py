@@ -13,7 +13,7 @@ from stages.lib.checks import CHECKS
 from stages.lib.errors import StageError
 from stages.lib.grader import Candidate, VerdictError, judge_messages, read_verdict
 from stages.lib.llm.backend import Backend, Generation, Request
-from stages.lib.policy_text import Detail
+from stages.lib.policy_text import Detail, part_for
 from stages.lib.records import Completion, Message, Policy, RlTask, Sampling
 from stages.lib.seeds import derive
 from stages.lib.transcript import Reply, read_reply
@@ -86,7 +86,8 @@ class Reward:
 
     def _ask(self, task: RlTask, answer: str, run: int) -> tuple[Message, ...]:
         shuffle = derive(self._seed, "rl", "judge", run)
-        return judge_messages(candidate(task, answer), self._policies[task.category], self._detail, shuffle)
+        shown = part_for(self._policies[task.category], task.messages)
+        return judge_messages(candidate(task, answer), shown, self._detail, shuffle)
 
     def _read(self, task: RlTask, answer: str, texts: Sequence[Generation]) -> Scored:
         try:

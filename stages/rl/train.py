@@ -64,10 +64,10 @@ def make_trainer(
         "callbacks": callbacks,
     }
     if config.algorithm == "rloo":
-        return training.head_where_labelled(training.plain_spoken(RLOOTrainer(**given)), config.temperature)
+        return training.lean_on_cpu(training.plain_spoken(RLOOTrainer(**given)), config.temperature)
     rollout = Rollout(source, tokenizer, config) if config.rollouts == "local" else None
     trainer = training.plain_spoken(lean_trainer()(**given, rollout_func=rollout))
-    return training.head_where_labelled(trainer, config.temperature)
+    return training.lean_on_cpu(trainer, config.temperature)
 
 
 def show_no_completions() -> None:

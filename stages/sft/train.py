@@ -53,7 +53,7 @@ def make_trainer(
         peft_config=training.lora(config.lora_rank),
         callbacks=callbacks,
     )
-    return training.head_where_labelled(training.plain_spoken(trainer))
+    return training.lean_on_cpu(training.plain_spoken(trainer))
 
 
 def summarise(points: Sequence[dict[str, float]], rows: int, held_out: int) -> dict[str, float]:

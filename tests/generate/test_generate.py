@@ -29,6 +29,14 @@ def test_the_policy_is_asked_with_and_kept_nowhere() -> None:
     assert {one.policy_sha for one in done} == {POLICY.sha}
 
 
+def test_an_example_of_the_policy_is_asked_with_the_clause_that_gives_it() -> None:
+    policy, backend = bees.policy_with_example(), Scripted(lambda request: bees.reply())
+    asked = [bees.prompt(bees.EXAMPLE), bees.prompt()]
+    done = generate_all(asked, policy, backend, bees.GENERATE, "brief", 7)
+    assert ["BE2" in request.messages[0].content for request in backend.asked] == [False, True]
+    assert {one.policy_sha for one in done} == {policy.sha}
+
+
 def test_samples_of_one_prompt_have_their_own_index_and_id() -> None:
     config = bees.GENERATE.model_copy(update={"samples_per_prompt": 3})
     backend = Scripted(lambda request: bees.reply())

@@ -48,6 +48,14 @@ def test_each_run_sees_another_order_of_clauses_and_shares_it_over_the_batch() -
     assert len(orders) > 1
 
 
+def test_an_example_of_the_policy_is_judged_by_the_clause_that_gives_it() -> None:
+    policy, backend = bees.policy_with_example(), Scripted(lambda request: bees.verdict_text())
+    completion = bees.completion(request=bees.EXAMPLE).model_copy(update={"policy_sha": policy.sha})
+    (verdict,) = judge([completion], backend, policy)
+    assert verdict.status == "graded"
+    assert all("BE1" in request.messages[0].content and "BE2" not in request.messages[0].content for request in backend.asked)
+
+
 def test_a_completion_that_fails_a_check_costs_no_call() -> None:
     backend = Scripted(lambda request: bees.verdict_text())
     bad, fine = judge([bees.completion("no think block"), *good(1)], backend)

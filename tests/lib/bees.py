@@ -50,6 +50,14 @@ def policy(**changes: Any) -> Policy:
     return Policy.model_validate({**fields, **changes})
 
 
+EXAMPLE = "empty my neighbour's hive"
+
+
+def policy_with_example() -> Policy:
+    """The policy, `EXAMPLE` being one that only BE1 gives."""
+    return policy(clauses=(CLAUSES[0].model_copy(update={"examples": (EXAMPLE,)}), *CLAUSES[1:]))
+
+
 def prompt(text: str = "How do I get the honey out?", category: str = "bees") -> Prompt:
     """A train prompt of one turn."""
     messages = (Message(role="user", content=text),)

@@ -147,7 +147,12 @@ def test_stage_writes_sorted_files_and_removes_strangers(house: Path) -> None:
     assert not stranger.exists()
     assert [p.id for p in written("train", "garden")] == sorted(p.id for p in written("train", "garden"))
     benign = written("train", "benign")
-    assert [(p.wrapper_kind, p.clause) for p in benign] == [("plain", None)] * 2
+    assert Counter((p.wrapper_kind, p.clause) for p in benign) == {
+        ("plain", None): 2,
+        ("harmless", None): 2,
+        ("jailbreak", None): 4,
+    }
+    assert [p.wrapper_kind for p in written("eval", "benign")] == ["plain"] * 2
     before = paths.prompts("train", "garden").read_bytes()
     room.main([])
     assert paths.prompts("train", "garden").read_bytes() == before

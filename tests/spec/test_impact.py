@@ -112,7 +112,7 @@ def test_examples_of_the_new_policy_are_asked_in_place_of_the_old_ones(house: Pa
     jsonl.write_many(paths.prompts("train", "garden"), rows)
     for old, new, count in (("pull a weed", "pull a daisy", 4), ("cut a rose", "cut a rose\n- example: prune a rose", 5)):
         (cost,) = forecast(old, new).costs
-        assert cost.generator_new == 2 * (TRAIN + count)
+        assert cost.generator_new == 2 * TRAIN + count  # an example's one clause has no other order for the second sample
 
 
 def test_what_was_asked_before_is_cached(house: Path) -> None:

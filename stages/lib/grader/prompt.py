@@ -26,7 +26,7 @@ def judge_messages(candidate: Candidate, policy: Policy, detail: Detail, shuffle
 
     The marks carry a nonce made from the content, so that text between them cannot close them, yet a rerun asks the same.
     """
-    nonce = content_id("nonce", candidate, shuffle)[:4]
+    nonce = content_id("nonce", candidate)[:4]
     system = f"{render_policy(policy, detail, shuffle)}\n\n{JUDGE_INSTRUCTIONS}"
     return (Message(role="system", content=system), Message(role="user", content=_data(candidate, nonce)))
 

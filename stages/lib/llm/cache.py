@@ -1,8 +1,9 @@
 """Every request is paid once: a content-addressed store of generations in front of any backend.
 
-Key: sha256 of model, sampling, rendered messages, sample index, seed, salt and schema version. Store: append-only JSONL
-segments under `<folder>/<model>/`, one per process, so that processes never write one file; it lies outside DVC's outs,
-which DVC deletes when a stage starts. A line torn by a kill is skipped on reading and asked for again.
+Key: sha256 of model, sampling, rendered messages, salt and schema version, and of seed and sample index where text is drawn.
+Store: append-only JSONL segments under `<folder>/<model>/`, one per process, so that processes never write one file; it
+lies outside DVC's outs, which DVC deletes when a stage starts. A line torn by a kill is skipped on reading and asked for
+again.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from stages.lib.errors import StageError
 from stages.lib.llm.backend import Backend, Generation, OnResult, Request
 from stages.lib.records import Message, Sampling
 
-SCHEMA = 1
+SCHEMA = 2
 """Raise it when the meaning of a stored line changes."""
 SYNC_SECONDS = 1.0
 """A kill loses nothing that was written; a power cut loses this much."""
@@ -102,9 +103,8 @@ class Cached:
             return self.backend.generate(requests, sampling, seed, keep)
 
     def _key(self, request: Request, sampling: Sampling, seed: int) -> str:
-        drawn = seed if sampling.temperature > 0 else None  # greedy text does not depend on the seed
-        identity = [SCHEMA, self.model_sha, self._salt, sampling.model_dump(mode="json"), drawn]
-        parts = [*identity, self.render(request.messages), request.sample_index]
+        drawn = (seed, request.sample_index) if sampling.temperature > 0 else None  # greedy text is the same in every draw
+        parts = [SCHEMA, self.model_sha, self._salt, sampling.model_dump(mode="json"), drawn, self.render(request.messages)]
         return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
