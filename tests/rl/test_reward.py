@@ -91,6 +91,13 @@ def test_the_wall_no_marker_of_any_deliberation_is_in_any_judge_prompt() -> None
     assert "Ask someone." in prompts_of(backend)
 
 
+def test_an_example_of_the_policy_is_judged_by_the_clause_that_gives_it() -> None:
+    backend = Scripted(lambda request: verdict())
+    reward = Reward({"bees": bees.policy_with_example()}, backend, config(), "brief", seed=7)
+    reward.score([Sample(task(text), WHOLE, False) for text in (bees.EXAMPLE, "How do I get the honey out?")])
+    assert ["BE2" in request.messages[0].content for request in backend.asked] == [False, True]
+
+
 def test_the_wall_a_candidate_has_no_deliberation() -> None:
     assert candidate(task(), "Sure.").deliberation is None
 

@@ -16,6 +16,7 @@ from stages.lib.errors import StageError, user_errors
 from stages.lib.llm.backend import Request
 from stages.lib.llm.config import LlmConfig, SamplingConfig
 from stages.lib.llm.local import Local
+from stages.lib.policy_text import part_for
 from stages.lib.records import Policy, Prompt, Sampling
 from stages.lib.transcript import with_policy
 
@@ -59,7 +60,9 @@ def requests(count: int) -> list[Request]:
     for name in names:
         policy = jsonl.read_one(paths.policy(name), Policy)
         prompts = list(jsonl.read_many(paths.prompts("train", name), Prompt))[: -(-count // len(names))]
-        asked += [Request(messages=with_policy(prompt.messages, policy, load_value("spec.detail"))) for prompt in prompts]
+        for prompt in prompts:
+            shown = part_for(policy, prompt.messages)
+            asked.append(Request(messages=with_policy(prompt.messages, shown, load_value("spec.detail"))))
     return asked[:count]
 
 

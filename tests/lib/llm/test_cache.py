@@ -67,6 +67,14 @@ def test_every_part_of_the_request_is_in_the_key(tmp_path: Path) -> None:
     assert new_rows(ask("a"), GREEDY, 8) == 0, "a greedy text does not depend on the seed"
 
 
+def test_greedy_draws_of_one_request_are_one_call(tmp_path: Path) -> None:
+    asked = [ask("a", index) for index in range(3)]
+    for sampling, calls in ((GREEDY, 1), (WARM, 3)):
+        cached = Cached(Scripted(echo), tmp_path)
+        assert len(cached.generate(asked, sampling, 7)) == 3
+        assert cached.rows_new == calls
+
+
 def test_a_failure_is_never_kept(tmp_path: Path) -> None:
     broken = Scripted(lambda request: Generation(text="", truncated=False, error="HTTP 500"))
     assert Cached(broken, tmp_path).generate([ask("a")], GREEDY, 7)[0].error == "HTTP 500"
