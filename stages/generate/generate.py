@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from stages.generate.config import GenerateConfig
 from stages.lib.errors import StageError
 from stages.lib.llm.backend import Backend, Generation, Request
-from stages.lib.policy_text import Detail, part_for
+from stages.lib.policy_text import Detail
 from stages.lib.records import Completion, Message, Policy, Prompt, content_id
 from stages.lib.seeds import order_of_sample
-from stages.lib.transcript import TEMPLATE_SHA, clean, read_reply, with_policy
+from stages.lib.transcript import TEMPLATE_SHA, clean, generator_prompt, read_reply
 
 NO_POLICY = "none"
 """policy_sha and template_sha of a completion that was written without a policy."""
@@ -36,7 +36,7 @@ def generate_all(
 
 def ask(messages: tuple[Message, ...], policy: Policy | None, detail: Detail, shuffle: int | None) -> tuple[Message, ...]:
     """What the model is shown."""
-    return with_policy(messages, part_for(policy, messages), detail, shuffle) if policy else clean(messages)
+    return generator_prompt(messages, policy, detail, shuffle) if policy else clean(messages)
 
 
 def to_completion(

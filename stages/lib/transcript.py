@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from stages.lib.policy_text import CITATION, OUTCOME_OF, Detail, cite, render_policy
+from stages.lib.policy_text import CITATION, OUTCOME_OF, Detail, cite, part_for, render_policy
 from stages.lib.records import Clause, Finish, Message, Outcome, Policy, content_id
 
 OPEN, CLOSE = "<think>", "</think>"
@@ -48,6 +48,13 @@ def with_policy(messages: tuple[Message, ...], policy: Policy, detail: Detail, s
     """The conversation with spec(category) and the instructions to deliberate in front: generation only, never training."""
     system = f"{render_policy(policy, detail, shuffle)}\n\n{REASON_INSTRUCTIONS}"
     return (Message(role="system", content=system), *clean(messages))
+
+
+def generator_prompt(
+    messages: tuple[Message, ...], policy: Policy, detail: Detail, shuffle: int | None = None
+) -> tuple[Message, ...]:
+    """What the generator is shown: `with_policy` of the part that concerns the conversation (see `part_for`)."""
+    return with_policy(messages, part_for(policy, messages), detail, shuffle)
 
 
 def clean(messages: tuple[Message, ...]) -> tuple[Message, ...]:

@@ -12,11 +12,11 @@ from stages.lib.llm.backend import Request
 from stages.lib.llm.build import build_backend
 from stages.lib.llm.cache import Cached
 from stages.lib.llm.config import LlmConfig, SamplingConfig
-from stages.lib.policy_text import LABELS, Detail, part_for, render_policy
+from stages.lib.policy_text import LABELS, Detail, render_policy
 from stages.lib.records import Message, Policy, Prompt
 from stages.lib.seeds import order_of_sample
 from stages.lib.tracking import latest
-from stages.lib.transcript import with_policy
+from stages.lib.transcript import generator_prompt
 from stages.spec.diff import Release, reached
 
 REST = ("filter", "mix", "sft", "rl", "evals", "report")
@@ -102,9 +102,7 @@ def _cost(policy: Policy, before: Policy | None, backend: Cached) -> Cost:
     seed = int(load_value("seed"))
     samples, k = range(int(load_value("generate.samples_per_prompt"))), int(load_value("judge.k"))
     asked = [
-        Request(
-            messages=with_policy(messages, part_for(policy, messages), detail, order_of_sample(seed, number)), sample_index=number
-        )
+        Request(messages=generator_prompt(messages, policy, detail, order_of_sample(seed, number)), sample_index=number)
         for messages in _conversations(policy, before)
         for number in samples
     ]

@@ -16,9 +16,8 @@ from stages.lib.errors import StageError, user_errors
 from stages.lib.llm.backend import Request
 from stages.lib.llm.config import LlmConfig, SamplingConfig
 from stages.lib.llm.local import Local
-from stages.lib.policy_text import part_for
 from stages.lib.records import Policy, Prompt, Sampling
-from stages.lib.transcript import with_policy
+from stages.lib.transcript import generator_prompt
 
 WARM = 4
 """Requests asked before the clock starts: the first pass compiles kernels."""
@@ -60,9 +59,8 @@ def requests(count: int) -> list[Request]:
     for name in names:
         policy = jsonl.read_one(paths.policy(name), Policy)
         prompts = list(jsonl.read_many(paths.prompts("train", name), Prompt))[: -(-count // len(names))]
-        for prompt in prompts:
-            shown = part_for(policy, prompt.messages)
-            asked.append(Request(messages=with_policy(prompt.messages, shown, load_value("spec.detail"))))
+        detail = load_value("spec.detail")
+        asked += [Request(messages=generator_prompt(prompt.messages, policy, detail)) for prompt in prompts]
     return asked[:count]
 
 
