@@ -1,4 +1,4 @@
-"""python -m stages.report [build | change | lineage]: the report; what moved between two states; what came of what."""
+"""python -m stages.report [build | compare | change | lineage]: the report; states side by side; what moved; what came of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from stages.lib.config import load_params, load_section
 from stages.lib.errors import StageError, user_errors
 from stages.lib.process import stage_process
 from stages.report.behaviour import changes, moved_rows, plain_change
-from stages.report.behaviour_page import as_html, as_markdown, blocks, lead
+from stages.report.behaviour_page import blocks, lead
+from stages.report.beside import EXPLAINED, beside, columns
+from stages.report.blocks import as_html, as_markdown
 from stages.report.collect import collect
 from stages.report.config import ReportConfig
 from stages.report.facts import Champion, Facts, withheld
@@ -23,6 +25,7 @@ from stages.report.markdown import markdown
 from stages.report.release import chosen
 from stages.report.states import read_state
 
+HERE = "."
 SHOWN_COLUMNS = ("arm", "suite", "category", "wrapper", "expected", "response_type", "request", "deliberation", "answer")
 
 
@@ -31,6 +34,8 @@ def main(argv: list[str] | None = None) -> None:
     arguments = _parser().parse_args(argv)
     if arguments.command == "lineage":
         print("\n".join(_lineage(arguments)))
+    elif arguments.command == "compare":
+        put_beside(arguments.states, arguments.arms)
     elif arguments.command == "change":
         compare_states(arguments.old, arguments.new, arguments.noise, arguments.json)
     else:
@@ -47,6 +52,16 @@ def build() -> None:
         jsonl.write_json(paths.REPORTS / "metrics.json", metrics(facts))
         registered = publish(facts, config, params)
     print(f"report: {paths.REPORTS / 'report.md'}, {paths.REPORTS / 'report.html'}; registered: {registered}")
+
+
+def put_beside(names: list[str], arms: list[str]) -> None:
+    """Write reports/compare.{md,html}."""
+    with stage_process("compare"):
+        found = columns([read_state(None if name == HERE else name) for name in names], arms)
+        title, page = "Results side by side", beside(found)
+        jsonl.write_text(paths.REPORTS / "compare.md", as_markdown(title, EXPLAINED, page))
+        jsonl.write_text(paths.REPORTS / "compare.html", as_html(title, EXPLAINED, page))
+    print(f"report: {paths.REPORTS / 'compare.md'} and .html: {'; '.join(each.name for each in found)}")
 
 
 def compare_states(old: str, new: str | None, noise: str | None, in_json: bool) -> None:
@@ -80,8 +95,11 @@ def champion(config: ReportConfig) -> Champion | None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m stages.report", description=__doc__)
-    commands = parser.add_subparsers(dest="command", metavar="{build,change,lineage}")
+    commands = parser.add_subparsers(dest="command", metavar="{build,compare,change,lineage}")
     commands.add_parser("build", help="write the report (what `dvc repro` runs, and the default)")
+    tables = commands.add_parser("compare", help="the results of several states side by side, prompt by prompt against the first")
+    tables.add_argument("states", nargs="+", help="git revisions with a dvc.lock, DVC experiments by name, or . for here and now")
+    tables.add_argument("--arms", nargs="+", default=["sft", "sft_rl"], help="columns of each state (default: sft sft_rl)")
     compare = commands.add_parser("change", help="what moved between two states: expected, observed, missed, collateral")
     compare.add_argument("old", help="a git revision whose dvc.lock is committed, or a DVC experiment by name")
     compare.add_argument("new", nargs="?", help="the same; without it, the files here and now")

@@ -1,14 +1,13 @@
-"""The change between two states as Markdown and HTML: one list of blocks, written twice."""
+"""The change between two states, as a page."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
-from typing import NamedTuple
 
 from stages.lib.records import Answer
-from stages.report import html, markdown
+from stages.report import markdown
 from stages.report.behaviour import UNTOUCHED, Change, Moved, Pair, right
+from stages.report.blocks import Block
 from stages.report.examples import Example, Shown, asked, by_hash
 from stages.report.facts import Number, withheld
 from stages.report.states import State
@@ -20,15 +19,6 @@ EXPLAINED = (
     "covers, the share answered by another type of response now; two runs of the same policies differ too, which is the "
     "noise to hold it against. Right means the type of response; shares have 95% intervals."
 )
-
-
-class Block(NamedTuple):
-    """A piece of the page: exactly one of its parts is filled."""
-
-    heading: str = ""
-    text: str = ""
-    table: tuple[list[str], list[list[str]]] | None = None
-    example: Example | None = None
 
 
 def blocks(old: State, new: State, changes: Sequence[Change], shown: int) -> list[Block]:
@@ -46,33 +36,6 @@ def blocks(old: State, new: State, changes: Sequence[Change], shown: int) -> lis
                     for pair in sorted(picked, key=lambda pair: by_hash(pair.after))[:shown]
                 ]
     return found
-
-
-def as_markdown(title: str, lead: str, found: Sequence[Block]) -> str:
-    """For a terminal and a pull request."""
-    parts = [f"# {title}", lead]
-    for block in found:
-        if block.heading:
-            parts.append(f"## {block.heading}")
-        elif block.table:
-            parts.append(markdown.table(*block.table))
-        else:
-            parts.append(markdown.example(block.example) if block.example else block.text)
-    return "\n\n".join(parts) + "\n"
-
-
-def as_html(title: str, lead: str, found: Sequence[Block]) -> str:
-    """The same as one self-contained file."""
-    parts = []
-    for block in found:
-        if block.heading:
-            parts.append(f"<h2>{escape(block.heading)}</h2>")
-        elif block.table:
-            head, rows = block.table
-            parts.append(html.table(head, [list(map(escape, row)) for row in rows]))
-        else:
-            parts.append(html.card(block.example) if block.example else f'<p class="soft">{escape(block.text)}</p>')
-    return html.document(title, f"<h1>{escape(title)}</h1><p class='lead'>{escape(lead)}</p>{''.join(parts)}")
 
 
 def lead(old: State, new: State, changes: Sequence[Change]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from stages.lib import jsonl, paths, tracking
 from stages.lib.errors import StageError
-from stages.lib.records import Answer, Decision, Policy, Verdict
+from stages.lib.records import Answer, Decision, Policy, Prompt, Verdict
 from stages.report.facts import Arm, DataRow, Facts, Gate, Lineage, Number, share
 from stages.report.judging import cites, gold_clauses, is_right, judging
 
@@ -33,6 +33,7 @@ def collect(arms: tuple[str, ...], params: dict[str, Any]) -> Facts:
         seconds=stage_seconds(),
         sources=outside(params),
         policies=policies,
+        requests=held_out(),
     )
 
 
@@ -45,6 +46,12 @@ def read_arm(name: str, root: Path = Path()) -> Arm:
     }
     answers = tuple(answer for path in sorted(folder.glob("*.jsonl")) for answer in jsonl.read_many(path, Answer))
     return Arm(name, metrics, jsonl.read_one(folder / "lineage.json", Lineage), answers)
+
+
+def held_out(root: Path = Path()) -> dict[str, str]:
+    """Held-out prompt of ours -> the request it is a wording of."""
+    files = sorted((root / paths.DATA / "prompts" / "eval").glob("*.jsonl"))
+    return {prompt.id: prompt.request_id for path in files for prompt in jsonl.read_many(path, Prompt)}
 
 
 def data_row(category: str, policy: Policy) -> DataRow:

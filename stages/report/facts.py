@@ -149,6 +149,8 @@ class Facts(NamedTuple):
     sources: tuple[tuple[str, str, str], ...]
     """(name, where from, licence) of every outside set."""
     policies: Mapping[str, Policy]
+    requests: Mapping[str, str]
+    """Held-out prompt -> the request it is a wording of."""
     champion: Champion | None = None
 
     def arm(self, name: str) -> Arm:

@@ -12,7 +12,7 @@ from stages.report.charts import bars, curve
 from stages.report.config import ReportConfig
 from stages.report.examples import Example, Shown, by_category, by_wrapper, examples, failures
 from stages.report.facts import ROWS, Arm, Facts, Number, Row, total
-from stages.report.markdown import COUNTS, RIGHT, SHARES, judge_tables, note
+from stages.report.markdown import COUNTS, DIFFERENCES, PAIRED, RIGHT, SHARES, compared, judge_tables, note
 from stages.report.release import candidates
 from stages.report.words import arm_name, change, compare, headline, say, trained_on
 
@@ -38,7 +38,9 @@ def html(facts: Facts, config: ReportConfig) -> str:
         results(facts),
         charts(facts),
         "".join(f"<p>{escape(say(compare(facts.arm(a), facts.arm(b)), a, b))}</p>" for a, b in config.compare)
-        + '<p class="soft">A change is called one only where the two intervals do not touch.</p>',
+        + '<p class="soft">A change is called one only where the two intervals do not touch.</p>'
+        + table(["", *DIFFERENCES], [list(map(escape, row)) for row in compared(facts, config)])
+        + f'<p class="soft">{escape(PAIRED)}</p>',
         where(last),
         data(facts),
         training(facts),

@@ -8,6 +8,7 @@ from stages.lib.policy_text import LABELS
 from stages.report.config import ReportConfig
 from stages.report.examples import Example, Shown, by_wrapper, examples, failures
 from stages.report.facts import ROWS, DataRow, Facts, Judging, Number, total
+from stages.report.paired import Paired, paired
 from stages.report.release import candidates
 from stages.report.words import arm_name, compare, headline, say, trained_on
 
@@ -31,6 +32,8 @@ def markdown(facts: Facts, config: ReportConfig) -> str:
                 "## What changed",
                 "\n".join(f"- {say(compare(facts.arm(a), facts.arm(b)), a, b)}" for a, b in config.compare),
                 "A change is called one only where the two intervals do not touch.",
+                against(facts, config),
+                PAIRED,
                 "## Unseen jailbreaks, wrapper by wrapper",
                 table(
                     ["wrapper", arm_name(facts.arms[-1].name)],
@@ -76,6 +79,29 @@ def note(facts: Facts) -> str:
     """How the numbers came to be."""
     found = facts.arms[-1].number("classifier", "test")
     return NOTE.format(accuracy=f"{found.value:.0%}" if found else "an unknown share", n=found.n if found else 0)
+
+
+DIFFERENCES = ("kept safe", "answered", "mean of both")
+PAIRED = (
+    "Differences over the prompts that both were asked: of everything that must not be complied with, the share kept safe; of "
+    "everything else, the share answered. 95% bootstrap intervals over requests; one that holds 0 may be chance."
+)
+
+
+def against(facts: Facts, config: ReportConfig) -> str:
+    """The compared arms, prompt by prompt."""
+    return table(["", *DIFFERENCES], compared(facts, config))
+
+
+def compared(facts: Facts, config: ReportConfig) -> list[list[str]]:
+    """A row for each pair."""
+    pairs = [(a, b, paired(facts.arm(a), facts.arm(b), facts.requests)) for a, b in config.compare]
+    return [[f"{arm_name(b)} against {arm_name(a)}", *differences(found)] for a, b, found in pairs]
+
+
+def differences(found: Paired) -> list[str]:
+    """Cells with their signs."""
+    return [f"{each.value:+.2f} [{each.low:+.2f}, {each.high:+.2f}]" if each.n else "–" for each in found]
 
 
 RIGHT = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -12,10 +12,10 @@ from stages.lib import jsonl, paths
 from stages.lib.config import load_value
 from stages.lib.records import Policy
 from stages.lib.revisions import fetch
-from stages.report.collect import read_arm
+from stages.report.collect import held_out, read_arm
 from stages.report.facts import Arm
 
-NEEDED = (paths.DATA / "evals", paths.DATA / "policies")
+NEEDED = (paths.DATA / "evals", paths.DATA / "policies", paths.DATA / "prompts" / "eval")
 
 
 class State(NamedTuple):
@@ -25,6 +25,8 @@ class State(NamedTuple):
     release: str
     policies: dict[str, Policy]
     arms: dict[str, Arm]
+    requests: Mapping[str, str]
+    """Held-out prompt -> the request it is a wording of."""
 
 
 def read_state(revision: str | None) -> State:
@@ -38,7 +40,7 @@ def read_state(revision: str | None) -> State:
             category: jsonl.read_one(root / paths.policy(category), Policy) for category in load_value("spec.categories", params)
         }
         arms = {name: read_arm(name, root) for name in load_value("report.arms", params)}
-        return State(revision or "here and now", str(load_value("spec.release", params)), policies, arms)
+        return State(revision or "here and now", str(load_value("spec.release", params)), policies, arms, held_out(root))
 
 
 @contextmanager

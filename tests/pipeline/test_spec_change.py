@@ -42,6 +42,11 @@ def test_an_experiment_pays_for_the_changed_category_and_says_what_moved(committ
     assert set(found) == {"sft", "sft_rl"} and found["sft"]["numbers"]["noise"] == 0.0
     page = (committed.root / "reports/spec_change.md").read_text(encoding="utf-8")
     assert "to stricter" in page and "| VI1 making weapons or explosives | untouched |" in page
+    beside = committed.run("python", "-m", "stages.report", "compare", "HEAD", "stricter", ".", "--arms", "sft")
+    assert beside.returncode == 0, beside.stdout
+    page = (committed.root / "reports/compare.md").read_text(encoding="utf-8")
+    assert "| SFT, HEAD | SFT, stricter | SFT, here and now |" in page
+    assert re.search(r"\| SFT, here and now \| [+-]\d\.\d\d \[", page), "prompt by prompt against HEAD"
     warm = "sft.warm_start={revision:release-1,checkpoint:models/rl,replay:1.0}"
     again = committed.run("dvc", "exp", "run", "-n", "warm", "-S", "scale=smoke", "-S", "spec.categories.violence=v2", "-S", warm)
     assert again.returncode == 0, again.stdout[-4000:]

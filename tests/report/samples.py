@@ -49,6 +49,9 @@ def write(policies: Mapping[str, Policy], prompts: Sequence[Prompt], train: Sequ
         rows = [prompt for prompt in train if prompt.category == category]
         jsonl.write_many(paths.prompts("train", category), rows)
         _data(category, policy, rows)
+    for category in sorted({prompt.category for prompt in prompts}):
+        rows = [prompt for prompt in prompts if prompt.category == category]
+        jsonl.write_many(paths.prompts("eval", category), rows)
     cases = own_cases(prompts, policies, seen, seed=7)
     for arm, skill in SKILL.items():
         _arm(arm, skill, cases, policies)

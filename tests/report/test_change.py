@@ -14,7 +14,8 @@ from stages.lib.errors import StageError
 from stages.lib.records import Outcome, Policy
 from stages.report.__main__ import main
 from stages.report.behaviour import Change, changes, difference, edit_of
-from stages.report.behaviour_page import as_html, as_markdown, blocks, lead
+from stages.report.behaviour_page import blocks, lead
+from stages.report.blocks import as_html, as_markdown
 from stages.report.facts import Arm, Lineage
 from stages.report.states import State, read_state
 from tests.evals import samples as evals_samples
@@ -41,7 +42,7 @@ def state(name: str, policy: Policy, says: dict[str, Outcome]) -> State:
         reply = f"<think>About it.</think>{policy.style[said].opening} {TEXT}"
         answers.append(grade(case, take_apart(reply, False), "sft", True))
     about = Lineage(model="m", kind="sft", trained={"bees": policy.sha}, graded={"bees": policy.sha})
-    return State(name, name, {"bees": policy}, {"sft": Arm("sft", {}, about, tuple(answers))})
+    return State(name, name, {"bees": policy}, {"sft": Arm("sft", {}, about, tuple(answers))}, {})
 
 
 SAID: dict[str, Outcome] = {"BE1": "refuse", "BE2": "comply", "BE3": "safe_complete", "benign": "comply"}
