@@ -45,8 +45,28 @@ def make_trainer(
     callbacks: list[Any],
 ) -> Any:
     """A trainer that takes `tasks` in their order, `prompts_per_step` a step."""
-    from datasets import Dataset
     from trl import RLOOTrainer
+
+    given = ingredients(source, tasks, reward, watch, config, seed, work, callbacks)
+    if config.algorithm == "rloo":
+        return training.lean_on_cpu(training.plain_spoken(RLOOTrainer(**given)), config.temperature)
+    rollout = Rollout(source, given["processing_class"], config) if config.rollouts == "local" else None
+    trainer = training.plain_spoken(lean_trainer()(**given, rollout_func=rollout))
+    return training.lean_on_cpu(trainer, config.temperature)
+
+
+def ingredients(
+    source: Path,
+    tasks: Sequence[RlTask],
+    reward: Reward,
+    watch: Watch,
+    config: RlConfig,
+    seed: int,
+    work: Path,
+    callbacks: list[Any],
+) -> dict[str, Any]:
+    """What any of TRL's trainers is given."""
+    from datasets import Dataset
 
     show_no_completions()
     tokenizer = load_tokenizer(source)
@@ -54,7 +74,7 @@ def make_trainer(
     _refuse_long(tasks, tokenizer, config.max_prompt_length)
     model = load_model(source, config.dtype)
     known = {task.id: task for task in tasks}
-    given: dict[str, Any] = {
+    return {
         "model": model,
         "reward_funcs": reward_function(reward, known, watch, _stops(model, tokenizer), config.max_judge_failures),
         "args": settings(config, seed, work),
@@ -63,11 +83,6 @@ def make_trainer(
         "peft_config": training.lora(config.lora_rank),
         "callbacks": callbacks,
     }
-    if config.algorithm == "rloo":
-        return training.lean_on_cpu(training.plain_spoken(RLOOTrainer(**given)), config.temperature)
-    rollout = Rollout(source, tokenizer, config) if config.rollouts == "local" else None
-    trainer = training.plain_spoken(lean_trainer()(**given, rollout_func=rollout))
-    return training.lean_on_cpu(trainer, config.temperature)
 
 
 def show_no_completions() -> None:

@@ -15,7 +15,7 @@ from stages.lib.llm.load import load_model, load_tokenizer, model_sha
 from stages.lib.llm.scripted import Scripted
 from stages.lib.records import ModelRef
 from stages.rl import __main__ as stage
-from stages.rl import train
+from stages.rl import bench, train
 from stages.rl.reward import Reward
 from stages.rl.rollout import Rollout, refresh, tokenize
 from tests.lib import bees
@@ -229,3 +229,12 @@ def test_a_failed_judge_puts_no_reply_into_the_log() -> None:
     quiet, other = (logger.makeRecord(logger.name, logging.WARNING, "", 0, text, (), None) for text in (train.NO_REWARD, "other"))
     assert not logger.filter(quiet)
     assert logger.filter(other)
+
+
+def test_the_benchmark_times_both_loops(trainable: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.main(["--steps", "2"])
+    said = capsys.readouterr().out
+    assert "TRL's loop: " in said and "ours (rollouts: local): " in said and "ratio " in said
+    assert not paths.model("rl").exists()
+    with pytest.raises(StageError, match="the least to be timed"):
+        bench.main(["--steps", "1"])
