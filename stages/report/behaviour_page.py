@@ -45,7 +45,8 @@ def lead(old: State, new: State, changes: Sequence[Change]) -> str:
     what = ", ".join([*edited, *(f"{title} (removed)" for title in gone)]) or "no policy"
     said = [f"From {old.name} to {new.name}; changed: {what}."]
     for change in changes:
-        seen = f"{change.observed.value:.0%} of the {change.observed.n} that were right before do"
+        held = change.observed
+        seen = f"{held.value:.0%} of the {held.n} that were right before do" if held.n else "none of them was right before"
         asked = f"{change.expected} prompts should be answered otherwise, {seen}" if change.expected else "no prompt should move"
         noise = f", where a second run of the old policies moves {change.noise.value:.0%}" if change.noise else ""
         rest = f"collateral {change.collateral.value:.0%} of {change.collateral.n}{noise}"

@@ -117,6 +117,13 @@ def test_the_pages_show_both_replies_but_no_help_with_harm() -> None:
             assert not helped
 
 
+def test_flips_that_could_not_be_seen_are_told_in_words() -> None:
+    policy = evals_samples.policy()
+    old = state("v1", policy, SAID | {"BE2": "refuse"})
+    new = state("v2", edited(policy, "BE2", outcome="safe_complete"), SAID | {"BE2": "refuse"})
+    assert "10 prompts should be answered otherwise, none of them was right before; " in lead(old, new, changes(old, new, None))
+
+
 @pytest.fixture
 def repository(project: Path) -> Path:
     """A git and DVC repository with two committed states."""
