@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from stages.rl.__main__ import read_tasks
 from stages.rl.choose import plan
 from stages.rl.config import RlConfig
 from stages.rl.reward import Reward, Sample, Scored
-from stages.rl.train import ingredients, make_trainer
+from stages.rl.train import make_trainer
 
 
 class Drawn(Reward):
@@ -47,22 +47,15 @@ def main(argv: list[str] | None = None) -> None:
     training.quiet()
     seed = int(load_value("seed"))
     order = plan(read_tasks(), steps * config.prompts_per_step, seed)
-    ways: dict[str, Callable[..., Any]] = {"TRL's loop": as_trl_does, f"ours (rollouts: {config.rollouts})": make_trainer}
+    ways = {"TRL's loop": False, f"ours (rollouts: {config.rollouts})": True}
     seconds = []
-    for name, make in ways.items():
+    for name, lean in ways.items():
         clock = _clock()
         with tempfile.TemporaryDirectory() as work:
-            make(paths.model("sft"), order, Drawn(), lambda *_: {}, config, seed, Path(work), [clock]).train()
+            make_trainer(paths.model("sft"), order, Drawn(), lambda *_: {}, config, seed, Path(work), [clock], lean).train()
         seconds.append(sum(clock.steps[1:]) / len(clock.steps[1:]))
         print(f"{name}: {seconds[-1]:.1f} s a step", flush=True)
     print(f"ratio {seconds[0] / seconds[1]:.2f}")
-
-
-def as_trl_does(*given: Any) -> Any:
-    """GRPOTrainer with its own generation, head and passes."""
-    from trl import GRPOTrainer
-
-    return training.plain_spoken(GRPOTrainer(**ingredients(*given)))
 
 
 def _clock() -> Any:

@@ -43,30 +43,11 @@ def make_trainer(
     seed: int,
     work: Path,
     callbacks: list[Any],
+    lean: bool = True,
 ) -> Any:
-    """A trainer that takes `tasks` in their order, `prompts_per_step` a step."""
-    from trl import RLOOTrainer
-
-    given = ingredients(source, tasks, reward, watch, config, seed, work, callbacks)
-    if config.algorithm == "rloo":
-        return training.lean_on_cpu(training.plain_spoken(RLOOTrainer(**given)), config.temperature)
-    rollout = Rollout(source, given["processing_class"], config) if config.rollouts == "local" else None
-    trainer = training.plain_spoken(lean_trainer()(**given, rollout_func=rollout))
-    return training.lean_on_cpu(trainer, config.temperature)
-
-
-def ingredients(
-    source: Path,
-    tasks: Sequence[RlTask],
-    reward: Reward,
-    watch: Watch,
-    config: RlConfig,
-    seed: int,
-    work: Path,
-    callbacks: list[Any],
-) -> dict[str, Any]:
-    """What any of TRL's trainers is given."""
+    """A trainer that takes `tasks` in their order, `prompts_per_step` a step; without `lean`, TRL's GRPO as it is (see bench)."""
     from datasets import Dataset
+    from trl import GRPOTrainer, RLOOTrainer
 
     show_no_completions()
     tokenizer = load_tokenizer(source)
@@ -74,7 +55,7 @@ def ingredients(
     _refuse_long(tasks, tokenizer, config.max_prompt_length)
     model = load_model(source, config.dtype)
     known = {task.id: task for task in tasks}
-    return {
+    given: dict[str, Any] = {
         "model": model,
         "reward_funcs": reward_function(reward, known, watch, _stops(model, tokenizer), config.max_judge_failures),
         "args": settings(config, seed, work),
@@ -83,6 +64,13 @@ def ingredients(
         "peft_config": training.lora(config.lora_rank),
         "callbacks": callbacks,
     }
+    if not lean:
+        return training.plain_spoken(GRPOTrainer(**given))
+    if config.algorithm == "rloo":
+        return training.lean_on_cpu(training.plain_spoken(RLOOTrainer(**given)), config.temperature)
+    rollout = Rollout(source, tokenizer, config) if config.rollouts == "local" else None
+    trainer = training.plain_spoken(lean_trainer()(**given, rollout_func=rollout))
+    return training.lean_on_cpu(trainer, config.temperature)
 
 
 def show_no_completions() -> None:
