@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from stages.lib import paths
+
 _NAME = re.compile(r"[^A-Za-z0-9_\-. :/]")  # what mlflow accepts in a metric's name
 _BATCH = 100
 _LONGEST = 5000  # mlflow cuts params at 6000 and tags at 8000 characters by raising
@@ -41,20 +43,20 @@ class MlflowSink:
         self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         self._experiment = self._experiment_id(experiment, artifacts)
 
-    def start(self, name: str, tags: Mapping[str, str], params: Mapping[str, str]) -> None:
-        """Open the run with its tags and params; a param is written once, since mlflow refuses a second value."""
+    def start(self, name: str, tags: Mapping[str, str], params: Mapping[str, str], here: Mapping[str, str]) -> None:
+        """Open the run with its tags and params; a param is written once, since mlflow refuses a second value.
+
+        Runs with the tags `here` that are still open were killed together with what should have closed them: they are closed.
+        """
         from mlflow.entities import Param
 
+        for left in self._search(here, 50, "RUNNING"):
+            self._client.set_terminated(left.info.run_id, "KILLED")
         run = self._client.create_run(self._experiment, tags=dict(tags), run_name=name)
         self.run_id = run.info.run_id
         entries = [Param(_NAME.sub("_", key), value[:_LONGEST]) for key, value in params.items()]
         for start in range(0, len(entries), _BATCH):
             self._client.log_batch(self._run(), params=entries[start : start + _BATCH])
-
-    def end_left_running(self, tags: Mapping[str, str]) -> None:
-        """Close runs with these tags whose process was killed before it could."""
-        for run in self._search(tags, 50, "RUNNING"):
-            self._client.set_terminated(run.info.run_id, "KILLED")
 
     def metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Numbers at one step."""
@@ -140,6 +142,13 @@ class MlflowSink:
     def _run(self) -> str:
         assert self.run_id is not None, "start comes first"
         return self.run_id
+
+
+def out_of_reach(uri: str, error: Exception) -> str:
+    """One line on what ails MLflow and where the numbers are; a password in the address is not told."""
+    first = (str(error).strip().splitlines() or [""])[0][:200]
+    said = f"tracking: MLflow at {uri} is out ({type(error).__name__}: {first}); metrics stay in {paths.cache() / 'tracking'}"
+    return re.sub(r"//[^/@\s]+@", "//***@", said)
 
 
 def _cell(value: Any) -> Any:

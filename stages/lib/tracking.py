@@ -20,24 +20,27 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from stages.lib import paths
 from stages.lib.digests import digest_of, sha_of_json
-from stages.lib.mlflow_sink import MlflowSink
+from stages.lib.mlflow_mirror import Mirror, settle
+from stages.lib.mlflow_sink import MlflowSink, out_of_reach
 
 EXPERIMENT = "deliberative-alignment"
 PIPELINE = "pipeline"
 
 Params = BaseModel | Mapping[str, Any]
+Sink = Mirror | MlflowSink
+AnySink = TypeVar("AnySink", bound=Sink)
 
 
 class Run:
     """One stage's record. Everything goes to the JSONL first; MLflow gets a copy while it answers."""
 
-    def __init__(self, stage: str, sink: MlflowSink | None) -> None:
+    def __init__(self, stage: str, sink: Sink | None) -> None:
         self.stage = stage
         self.id = uuid.uuid4().hex[:12]
         self._sink = sink
@@ -46,7 +49,7 @@ class Run:
 
     @property
     def mlflow_id(self) -> str | None:
-        """The MLflow run's id; None when tracking is off or the server is dead."""
+        """The MLflow run's id, where it is known here: not when tracking is off, and not when a mirror writes the run."""
         return self._sink.run_id if self._sink is not None else None
 
     def log(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -83,7 +86,7 @@ class Run:
         with self._file.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps({"run": self.id, "stage": self.stage, "time": round(time.time(), 3), **entry}) + "\n")
 
-    def _send(self, call: Callable[[MlflowSink], None]) -> None:
+    def _send(self, call: Callable[[Sink], None]) -> None:
         if self._sink is not None:
             try:
                 call(self._sink)
@@ -93,9 +96,9 @@ class Run:
 
 
 @contextmanager
-def tracked_run(stage: str, params: Params | None = None) -> Iterator[Run]:
+def tracked_run(stage: str, params: Params | None = None, sink: type[Sink] = Mirror) -> Iterator[Run]:
     """A run for one stage (`generate`, or `generate@violence` for a part), ended FAILED or KILLED when the body raises."""
-    run = Run(stage, _open(stage, params or {}))
+    run = Run(stage, _open(stage, params or {}, sink))
     run._append({"params": _flat(params or {})})
     try:
         yield run
@@ -121,11 +124,13 @@ def log_pipeline(
     Each stage is linked by the tag `dvc.stage.<name>.run_id` to the run that read the same inputs. A state that was
     logged before gets no second run. Returns the MLflow run id, or None without MLflow.
     """
+    if enabled() and not settle():
+        print("tracking: a stage's run is still on its way to MLflow; the pipeline's run may lack its link", file=sys.stderr)
     metrics = {f"{stage}/{name}": value for stage, numbers in stages.items() for name, value in numbers.items()}
     state = sha_of_json([metrics, _flat(params), {str(path): digest_of(path) for path in datasets}])
     if (known := _ask(lambda sink: sink.find({"pipeline.state": state}))) is not None:
         return str(known)
-    with tracked_run(PIPELINE, params) as run:
+    with tracked_run(PIPELINE, params, MlflowSink) as run:  # its id is wanted
         for name, value in {"pipeline.state": state, **_links(stages), **(tags or {})}.items():
             run.tag(name, value)
         for path in datasets:
@@ -158,16 +163,16 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_root() / 'mlflow.db'}"
 
 
-def _open(stage: str, params: Params) -> MlflowSink | None:
+def _open(stage: str, params: Params, kind: type[Sink]) -> Sink | None:
     if not enabled():
         return None
     part = {"stage": stage.partition("@")[0], "stage.part": stage.partition("@")[2]}
     here = {key: value for key, value in {**part, "place": sha_of_json([socket.gethostname(), str(_root())])}.items() if value}
     tags = {**here, **_dvc_tags(), **_revision()}
     try:
-        sink = _sink()
-        sink.end_left_running(here)  # a stage holds a lock: whatever else runs by this name here was killed
-        sink.start(stage, {key: value for key, value in tags.items() if value}, _flat(params))
+        sink = _sink(kind)
+        # a stage holds a lock: whatever else runs by this name here was killed
+        sink.start(stage, {key: value for key, value in tags.items() if value}, _flat(params), here)
     except Exception as error:  # see Run._send
         _warn(error)
         return None
@@ -178,14 +183,14 @@ def _ask(question: Callable[[MlflowSink], Any]) -> Any:
     if not enabled():
         return None
     try:
-        return question(_sink())
+        return question(_sink(MlflowSink))
     except Exception as error:  # see Run._send
         _warn(error)
         return None
 
 
-def _sink() -> MlflowSink:
-    return MlflowSink(tracking_uri(), EXPERIMENT, _root() / "mlartifacts")
+def _sink(kind: type[AnySink]) -> AnySink:
+    return kind(tracking_uri(), EXPERIMENT, _root() / "mlartifacts")
 
 
 def _links(stages: Mapping[str, Any]) -> dict[str, str]:
@@ -223,13 +228,7 @@ def _flat(params: Params, prefix: str = "") -> dict[str, str]:
 
 
 def _warn(error: Exception) -> None:
-    first = (str(error).strip().splitlines() or [""])[0][:200]
-    print(f"tracking: MLflow at {_safe(tracking_uri())} is out ({type(error).__name__}: {_safe(first)}); metrics stay in "
-          f"{paths.cache() / 'tracking'}", file=sys.stderr)  # fmt: skip
-
-
-def _safe(text: str) -> str:
-    return re.sub(r"//[^/@\s]+@", "//***@", text)  # a tracking address may carry a password
+    print(out_of_reach(tracking_uri(), error), file=sys.stderr)
 
 
 def latest() -> dict[str, dict[str, float]]:

@@ -15,6 +15,7 @@ NEUTRAL = {
     "stages/lib/paths.py": "where a file lies: a moved file changes dvc.yaml itself",
     "stages/lib/config.py": "how params.yaml is read: DVC compares the values themselves",
     "stages/lib/tracking.py": "a sink: nothing reads it back",
+    "stages/lib/mlflow_mirror.py": "a sink: nothing reads it back",
     "stages/lib/mlflow_sink.py": "a sink: nothing reads it back",
     "stages/lib/process.py": "locks and signals of the running process",
 }
