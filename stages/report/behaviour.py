@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from stages.lib.policy_text import LABELS
 from stages.lib.records import Answer, Clause, Outcome, Policy
-from stages.lib.seeds import derive
+from stages.report.bootstrap import drawn
 from stages.report.facts import Arm, Number, share
 from stages.report.states import State
 
 UNTOUCHED = "untouched"
-RESAMPLES = 1000
 TRAINED = ("sft", "rl")
 """Kinds of checkpoint that have learned a policy."""
 GRADES = ("right_type", "not_unsafe", "not_overrefuse")
@@ -111,15 +109,10 @@ def collateral(old: Arm, new: Arm, before: Mapping[str, Policy], after: Mapping[
     return _share(_rest(_moved(pairs(old, new), before, after)), lambda pair: pair.moved)
 
 
-def difference(first: Mapping[str, bool], second: Mapping[str, bool], seed: int = 0) -> Number:
-    """Share of `first` minus share of `second` over the prompts of both, with its 95% bootstrap interval."""
-    both = [int(first[key]) - int(second[key]) for key in sorted(first.keys() & second.keys())]
-    if not both:
-        return Number(value=0.0, low=-1.0, high=1.0, n=0)
-    draw = random.Random(derive(seed, "behaviour"))
-    means = sorted(sum(draw.choices(both, k=len(both))) / len(both) for _ in range(RESAMPLES))
-    low, high = means[int(0.025 * RESAMPLES)], means[int(0.975 * RESAMPLES) - 1]
-    return Number(value=round(sum(both) / len(both), 4), low=round(low, 4), high=round(high, 4), n=len(both))
+def difference(first: Mapping[str, bool], second: Mapping[str, bool], requests: Mapping[str, str]) -> Number:
+    """Share of `first` minus share of `second` over the prompts of both, with its 95% bootstrap interval over requests."""
+    both = {key: float(first[key]) - float(second[key]) for key in first if key in second}
+    return drawn(both, requests, "moved").number() if both else Number(value=0.0, low=-1.0, high=1.0, n=0)
 
 
 def plain_change(change: Change) -> dict[str, Any]:
@@ -161,7 +154,7 @@ def _change(old: State, new: State, noise: State | None, name: str) -> Change:
         broke=sum(pair.was_right and not pair.is_right for pair in rest),
         mended=sum(pair.is_right and not pair.was_right for pair in rest),
         noise=_share(floor, lambda pair: pair.moved) if floor is not None else None,
-        beyond=difference(_moves(rest), _moves(floor)) if floor is not None else None,
+        beyond=difference(_moves(rest), _moves(floor), old.requests) if floor is not None else None,
         matrix=_matrix(moved, old.policies, new.policies),
     )
 

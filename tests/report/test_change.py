@@ -88,8 +88,8 @@ def test_collateral_is_held_against_the_noise_of_a_second_run() -> None:
 
 
 def test_a_difference_needs_prompts_of_both() -> None:
-    assert difference({"a": True}, {"b": True}).n == 0
-    found = difference({"a": True, "b": False}, {"a": False, "b": False})
+    assert difference({"a": True}, {"b": True}, {}).n == 0
+    found = difference({"a": True, "b": False}, {"a": False, "b": False}, {})
     assert (found.value, found.n) == (0.5, 2) and found.low <= 0.5 <= found.high
 
 

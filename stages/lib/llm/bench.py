@@ -54,12 +54,11 @@ def main(argv: list[str] | None = None) -> None:
 
 def requests(count: int) -> list[Request]:
     """The generator's requests for as many train prompts, the same number of each category."""
-    names = list(load_value("spec.categories"))
+    names, detail = list(load_value("spec.categories")), load_value("spec.detail")
     asked = []
     for name in names:
         policy = jsonl.read_one(paths.policy(name), Policy)
         prompts = list(jsonl.read_many(paths.prompts("train", name), Prompt))[: -(-count // len(names))]
-        detail = load_value("spec.detail")
         asked += [Request(messages=generator_prompt(prompt.messages, policy, detail)) for prompt in prompts]
     return asked[:count]
 
