@@ -88,7 +88,7 @@ class RlLimits(Section):
 
     min_points: Count
     max_reward_drop: float = Field(ge=0)
-    """How much lower the last quarter's mean reward may be than the first's."""
+    """How much lower the second half's mean reward may be than the first's, beyond two standard errors of that difference."""
     max_unreadable: Share
     """Largest mean share of rewards the judge failed to give."""
 

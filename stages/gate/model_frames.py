@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -43,9 +44,12 @@ def sft(world: World, _: str) -> Tables:
 def rl(world: World, _: str) -> Tables:
     """Tables lineage, files, needed, curve, trend."""
     curve = _curve("rl", "reward")
-    first, last = _ends([row["reward"] for row in curve])
     unreadable = [row.get("judge/unreadable", 0.0) for row in curve]
-    trend = {"id": "reward", "change": last - first, "unreadable": sum(unreadable) / max(1, len(unreadable))}
+    trend = {
+        "id": "reward",
+        "change": _change([row["reward"] for row in curve]),
+        "unreadable": sum(unreadable) / max(1, len(unreadable)),
+    }
     return _checkpoint(world, "rl") | {"curve": curve, "trend": [trend] if curve else []}
 
 
@@ -124,6 +128,18 @@ def _ends(values: list[float]) -> tuple[float, float]:
     """Means of the first and the last quarter: single steps are noise."""
     quarter = max(1, len(values) // 4)
     return (_mean(values[:quarter]), _mean(values[-quarter:])) if values else (0.0, 0.0)
+
+
+def _change(values: list[float]) -> float:
+    """Mean of the second half less that of the first, two standard errors given: every step practises on other prompts."""
+    half = len(values) // 2
+    if not half:
+        return 0.0
+    halves = (values[:half], values[-half:])
+    before, after = map(_mean, halves)
+    spread = sum((value - mean) ** 2 for part, mean in zip(halves, (before, after), strict=True) for value in part)
+    error = math.sqrt(spread / (2 * half - 2) * 2 / half) if half > 1 else 0.0
+    return after - before + 2 * error
 
 
 def _mean(values: list[float]) -> float:

@@ -201,6 +201,12 @@ def test_rl_practice_that_made_it_worse(home: Path, repo: Path) -> None:
     assert_line(house.failures(repo, "rl"), "trend: ", "between change")
 
 
+def test_rl_steps_on_harder_prompts_are_no_decline(home: Path, repo: Path) -> None:
+    rewards = [0.8, 0.7, 0.8, 0.65]  # a reward of four steps, seen: the last alone is 0.15 below the first
+    points("rl", lambda rows: [{**row, "reward": reward} for row, reward in zip(rows, rewards, strict=False)])
+    assert not house.failures(repo, "rl")
+
+
 def test_rl_a_judge_that_fails(home: Path, repo: Path) -> None:
     points("rl", lambda rows: [{**row, "judge/unreadable": 0.5} for row in rows])
     assert_line(house.failures(repo, "rl"), "trend: ", "between unreadable")
