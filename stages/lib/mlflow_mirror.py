@@ -19,11 +19,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from stages.lib import paths
 from stages.lib.mlflow_sink import MlflowSink, out_of_reach
 
+_ALIVE = "mirrors"
 _WORTH_WAITING = 30.0  # seconds a failing stage gives its mirror: whoever runs it may stop everything right after
 
 
@@ -33,11 +34,9 @@ class Mirror:
     run_id: str | None = None  # MLflow's, which this end never learns
 
     def __init__(self, uri: str, experiment: str, artifacts: Path) -> None:
-        place = paths.cache() / "tracking"
-        place.mkdir(parents=True, exist_ok=True)
         root = str(Path(__file__).parent.parent.parent)
         search = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-        with _alive(place).open("a") as alive:
+        with _lock(_ALIVE) as alive:
             fcntl.flock(alive, fcntl.LOCK_SH)  # the child inherits the open file, and with it the lock, until it ends
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "stages.lib.mlflow_mirror"],
@@ -90,10 +89,8 @@ class Mirror:
 
 def settle(seconds: float = 60.0) -> bool:
     """Wait until all mirrors of this cache have written what they know; False when one still had not."""
-    path = _alive(paths.cache() / "tracking")
-    path.parent.mkdir(parents=True, exist_ok=True)
     until = time.monotonic() + seconds
-    with path.open("a") as alive:
+    with _lock(_ALIVE) as alive:
         while True:
             try:
                 fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -142,13 +139,15 @@ def _read(entries: queue.SimpleQueue[dict[str, Any] | None]) -> None:
 @contextmanager
 def _turn() -> Iterator[None]:
     """One at a time: sqlite has one writer, and a fresh store is set up once."""
-    with (paths.cache() / "tracking" / "turn.lock").open("a") as lock:
+    with _lock("turn") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def _alive(place: Path) -> Path:
-    return place / "mirrors.lock"
+def _lock(name: str) -> IO[str]:
+    path = paths.cache() / "tracking" / f"{name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("a")
 
 
 if __name__ == "__main__":

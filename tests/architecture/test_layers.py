@@ -9,8 +9,10 @@ from tests.architecture.imports import NEUTRAL, STAGES, closure, file_of, files,
 
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"records", "errors"}),
-    frozenset({"config", "paths", "jsonl", "seeds", "process", "digests", "revisions", "sources"})
-    | frozenset({"tracking", "mlflow_mirror", "mlflow_sink"}),
+    frozenset(
+        {"config", "paths", "jsonl", "seeds", "process", "digests", "revisions", "sources"}
+        | {"tracking", "mlflow_mirror", "mlflow_sink"}
+    ),
     frozenset({"policy_text", "transcript", "chat", "checks", "pretrained", "llm"}),
     frozenset({"grader", "training"}),
 )

@@ -202,7 +202,7 @@ def test_rl_practice_that_made_it_worse(home: Path, repo: Path) -> None:
 
 
 def test_rl_steps_on_harder_prompts_are_no_decline(home: Path, repo: Path) -> None:
-    rewards = [0.8, 0.7, 0.8, 0.65]  # a reward of four steps, seen: the last alone is 0.15 below the first
+    rewards = [0.813, 0.713, 0.783, 0.654]  # seen, and no more than chance: the last step alone is 0.16 below the first
     points("rl", lambda rows: [{**row, "reward": reward} for row, reward in zip(rows, rewards, strict=False)])
     assert not house.failures(repo, "rl")
 
