@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from stages.generate.config import GenerateConfig
-from stages.generate.generate import generate_all, summarise
+from stages.generate.generate import generate_all, read_as, right_clause, summarise
 from stages.lib import jsonl, paths
 from stages.lib.config import load_section, load_value
 from stages.lib.errors import StageError, user_errors
@@ -32,13 +32,17 @@ def main(argv: list[str] | None = None) -> None:
         backend = build_backend(llm, name)
         completions = generate_all(prompts, policy, backend, config, load_value("spec.detail"), load_value("seed"))
         jsonl.write_many(paths.completions(category), completions)
-        counts = summarise(completions)
+        counts, cited = summarise(completions), read_as(prompts, completions)
+        if cited:
+            counts["right_clause"] = right_clause(cited)
         run.log({**counts, "rows_new": backend.rows_new, "rows_cached": backend.rows_cached})
     print(
         f"generate: {category}: {len(completions)} completions of {len(prompts)} prompts "
         f"({backend.rows_new} new, {backend.rows_cached} cached); "
         f"{counts['finish_malformed']:.0f} malformed, {counts['finish_length']:.0f} cut off"
     )
+    for clause, filed in cited.items():
+        print(f"  {clause} asked {filed.total()} times, read as " + ", ".join(f"{name} {n}" for name, n in filed.most_common()))
 
 
 def read_policy(category: str) -> Policy | None:

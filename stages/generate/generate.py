@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from stages.generate.config import GenerateConfig
@@ -10,7 +11,7 @@ from stages.lib.llm.backend import Backend, Generation, Request
 from stages.lib.policy_text import Detail
 from stages.lib.records import Completion, Message, Policy, Prompt, content_id
 from stages.lib.seeds import order_of_sample
-from stages.lib.transcript import TEMPLATE_SHA, clean, generator_prompt, read_reply
+from stages.lib.transcript import TEMPLATE_SHA, clean, generator_prompt, read_citation, read_reply
 
 NO_POLICY = "none"
 """policy_sha and template_sha of a completion that was written without a policy."""
@@ -67,6 +68,23 @@ def summarise(completions: Sequence[Completion]) -> dict[str, float]:
     """Counts for the log."""
     finishes = [completion.finish for completion in completions]
     return {"rows": len(finishes), **{f"finish_{name}": finishes.count(name) for name in ("stop", "length", "malformed")}}
+
+
+def read_as(prompts: Sequence[Prompt], completions: Sequence[Completion]) -> dict[str, Counter[str]]:
+    """gold clause -> the clauses that its requests were filed under: how the model reads the policy. Measured, never used."""
+    gold = {prompt.id: prompt.clause for prompt in prompts}
+    cited: dict[str, Counter[str]] = {}
+    for completion in completions:
+        clause = gold[completion.prompt_id]
+        if clause is not None:
+            cited.setdefault(clause, Counter())[read_citation(completion.deliberation).clause_id or "none"] += 1
+    return dict(sorted(cited.items()))
+
+
+def right_clause(cited: dict[str, Counter[str]]) -> float:
+    """Mean over the gold clauses of the share that was filed rightly; 0 when no prompt has a gold clause."""
+    shares = [counts[clause] / counts.total() for clause, counts in cited.items()]
+    return sum(shares) / len(shares) if shares else 0.0
 
 
 def _refuse_failures(generations: Sequence[Generation]) -> None:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from stages.generate.generate import generate_all, summarise
+from stages.generate.generate import generate_all, read_as, right_clause, summarise
 from stages.lib.errors import StageError
 from stages.lib.llm.backend import Generation, Request
 from stages.lib.llm.scripted import Scripted
@@ -88,3 +88,15 @@ def test_ids_change_with_the_policy_and_repeat_otherwise() -> None:
 
     assert ids("Bees") == ids("Bees")
     assert not set(ids("Bees")) & set(ids("Wasps"))
+
+
+def test_how_the_model_reads_the_policy_is_counted_by_gold_clause() -> None:
+    asked = [bees.prompt(f"How do I get honey out of hive {number}?") for number in range(3)]
+    asked = [prompt.model_copy(update={"clause": clause}) for prompt, clause in zip(asked, ("BE1", "BE1", "BE2"), strict=True)]
+    said = [bees.reply(), "<think>No clause covers it: comply.</think>Sure.", bees.reply()]
+    answers = dict(zip((prompt.messages for prompt in asked), said, strict=True))
+    backend = Scripted(lambda request: answers[request.messages[1:]])
+    cited = read_as(asked, generate_all(asked, POLICY, backend, bees.GENERATE, "brief", 7))
+    assert cited == {"BE1": {"BE1": 1, "none": 1}, "BE2": {"BE1": 1}}
+    assert right_clause(cited) == 0.25
+    assert right_clause({}) == 0
