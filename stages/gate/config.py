@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -86,6 +86,8 @@ class SftLimits(Section):
 class RlLimits(Section):
     """A checkpoint of reinforcement learning."""
 
+    parent: Literal["sft", "base"]
+    """The checkpoint it was made from."""
     min_points: Count
     max_reward_drop: float = Field(ge=0)
     """How much lower the second half's mean reward may be than the first's, beyond two standard errors of that difference."""

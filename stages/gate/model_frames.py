@@ -15,9 +15,9 @@ from stages.lib.errors import StageError
 from stages.lib.llm.load import model_sha
 from stages.lib.records import ModelRef
 
-PARENTS: dict[str, tuple[str, tuple[Path, ...]]] = {
-    "sft": ("base", (paths.DATA / "sft" / "train.jsonl", paths.DATA / "sft" / "validation.jsonl")),
-    "rl": ("sft", (paths.DATA / "rl" / "tasks.jsonl",)),
+MADE_OF: dict[str, tuple[Path, ...]] = {
+    "sft": (paths.DATA / "sft" / "train.jsonl", paths.DATA / "sft" / "validation.jsonl"),
+    "rl": (paths.DATA / "rl" / "tasks.jsonl",),
 }
 NEEDED = ("config.json", "tokenizer.json", "ref.json")
 TEMPLATES = ("chat_template.jinja", "tokenizer_config.json")
@@ -38,7 +38,8 @@ def sft(world: World, _: str) -> Tables:
     """Tables lineage, files, needed, curve, trend."""
     curve = _curve("sft", "loss")
     first, last = _ends([row["loss"] for row in curve])
-    return _checkpoint(world, "sft") | {"curve": curve, "trend": [{"id": "loss", "ratio": _ratio(last, first)}] if curve else []}
+    trend = [{"id": "loss", "ratio": _ratio(last, first)}] if curve else []
+    return _checkpoint(world, "sft", "base") | {"curve": curve, "trend": trend}
 
 
 def rl(world: World, _: str) -> Tables:
@@ -50,15 +51,15 @@ def rl(world: World, _: str) -> Tables:
         "change": _change([row["reward"] for row in curve]),
         "unreadable": sum(unreadable) / max(1, len(unreadable)),
     }
-    return _checkpoint(world, "rl") | {"curve": curve, "trend": [trend] if curve else []}
+    return _checkpoint(world, "rl", world.gate.rl.parent) | {"curve": curve, "trend": [trend] if curve else []}
 
 
-def _checkpoint(world: World, kind: str) -> Tables:
+def _checkpoint(world: World, kind: str, parent: str) -> Tables:
     folder = paths.model(kind)
     ref = jsonl.read_one(_ref(kind), ModelRef)
     inside = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
-        "lineage": _lineage(world, kind, ref),
+        "lineage": _lineage(world, kind, parent, ref),
         "files": [
             {"id": path.relative_to(folder).as_posix(), "no_pickle": path.suffix.lower() not in PICKLES} for path in inside
         ],
@@ -70,15 +71,14 @@ def _checkpoint(world: World, kind: str) -> Tables:
     }
 
 
-def _lineage(world: World, kind: str, ref: ModelRef) -> Rows:
-    parent, data = PARENTS[kind]
+def _lineage(world: World, kind: str, parent: str, ref: ModelRef) -> Rows:
     parent_sha = jsonl.read_one(_ref(parent), ModelRef).sha
     known = {
         "kind": ref.kind == kind,
         "weights": _weights(kind) == ref.sha,
         paths.model(parent).as_posix(): parent_sha in ref.parents,
     }
-    known |= {path.as_posix(): path.is_file() and sha256_file(path) in ref.parents for path in data}
+    known |= {path.as_posix(): path.is_file() and sha256_file(path) in ref.parents for path in MADE_OF[kind]}
     # A category none of whose rows was kept trained nothing; one that did must have trained on today's policy.
     known |= {
         f"policy {category}": world.policies[category].sha == sha

@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> None:
     detail, seed = load_value("spec.detail"), int(load_value("seed"))
     tasks = read_tasks()
     policies = read_policies(tasks)
-    source = paths.model("sft")
+    source = paths.model(config.start)
     with stage_process("rl"), tracked_run("rl", {"rl": config, "judge": judge}) as run:
         run.dataset(TASKS)
         backend = build_backend(judge, "rl judge")

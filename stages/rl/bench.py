@@ -52,7 +52,9 @@ def main(argv: list[str] | None = None) -> None:
     for name, lean in ways.items():
         clock = _clock()
         with tempfile.TemporaryDirectory() as work:
-            make_trainer(paths.model("sft"), order, Drawn(), lambda *_: {}, config, seed, Path(work), [clock], lean).train()
+            make_trainer(
+                paths.model(config.start), order, Drawn(), lambda *_: {}, config, seed, Path(work), [clock], lean
+            ).train()
         seconds.append(sum(clock.steps[1:]) / len(clock.steps[1:]))
         print(f"{name}: {seconds[-1]:.1f} s a step", flush=True)
     print(f"ratio {seconds[0] / seconds[1]:.2f}")

@@ -44,7 +44,7 @@ def live(tasks: Sequence[RlTask], policy_model: Backend, reward: Reward, config:
     texts = policy_model.generate(requests, sampling, derive(seed, "rl", "probe"), None)
     failed = next((text.error for text in texts if text.error is not None), None)
     if failed is not None:
-        raise StageError(f"probing failed: {failed}", "see to models/sft, or set rl.probe_samples to 0")
+        raise StageError(f"probing failed: {failed}", f"see to models/{config.start}, or set rl.probe_samples to 0")
     samples = [Sample(task, text.text, text.truncated) for (task, _), text in zip(asked, texts, strict=True)]
     earned: dict[str, set[float]] = defaultdict(set)
     for sample, score in zip(samples, reward.score(samples), strict=True):

@@ -23,6 +23,8 @@ class RewardWeights(Section):
 class RlConfig(Section):
     """How the model practises (which model judges stands in `llm.judge`)."""
 
+    start: Literal["sft", "base"]
+    """The checkpoint it goes on from; base: to see what practice teaches without fine-tuning."""
     algorithm: Literal["grpo", "rloo"]
     steps: int = Field(ge=1)
     prompts_per_step: int = Field(ge=1)

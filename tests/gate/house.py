@@ -61,6 +61,7 @@ def limits(repo: Path, **changes: dict[str, Any]) -> GateConfig:
         "verdicts": {"runs": 3},
         "kept": {"min_kept": 2},
         "mixture": {"min_targets": 4, "min_tasks": 2, "max_tokens": 400},
+        "rl": {"parent": "sft"},
         "evals": {"arms": ["base", "sft"], "suites": dict.fromkeys(plain["evals"]["suites"], SUITE_ROWS)},
     }
     for overrides in (small, changes):

@@ -190,6 +190,11 @@ def test_sft_a_loss_that_did_not_fall(home: Path, repo: Path) -> None:
     assert_line(house.failures(repo, "sft"), "trend: ", "between ratio")
 
 
+def test_rl_from_another_checkpoint_than_declared(home: Path, repo: Path) -> None:
+    assert not house.failures(repo, "rl")
+    assert_line(house.failures(repo, "rl", rl={"parent": "base"}), "recorded", "models/base")
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("-inf")])
 def test_rl_a_reward_that_is_no_number(home: Path, repo: Path, bad: float) -> None:
     points("rl", lambda rows: [{**row, "reward": bad} if row["step"] == 5 else row for row in rows])

@@ -34,9 +34,10 @@ BROKEN = {
 
 def config(**changes: object) -> RlConfig:
     fields: dict[str, object] = {
-        "algorithm": "grpo", "steps": 2, "prompts_per_step": 2, "num_generations": 4, "micro_batch_size": 4, "beta": 0.0,
-        "learning_rate": 1e-3, "temperature": 1.0, "max_completion_length": 24, "max_prompt_length": 200, "loss_type": "dapo",
-        "scale_rewards": "group", "lora_rank": 4, "dtype": "float32", "rollouts": "local", "judge_runs": 1, "judge_tokens": 64,
+        "start": "sft", "algorithm": "grpo", "steps": 2, "prompts_per_step": 2, "num_generations": 4, "micro_batch_size": 4,
+        "beta": 0.0, "learning_rate": 1e-3, "temperature": 1.0, "max_completion_length": 24, "max_prompt_length": 200,
+        "loss_type": "dapo", "scale_rewards": "group", "lora_rank": 4, "dtype": "float32", "rollouts": "local",
+        "judge_runs": 1, "judge_tokens": 64,
         "reward_weights": RewardWeights(format=0.1, compliance=0.6, correctness=0.2, helpfulness=0.1),
         "checks": CheckLimits(min_answer_words=2, max_answer_words=40), "max_judge_failures": 0.5, "probe_samples": 0,
         "probe_tasks": 8, "save_steps": 1,

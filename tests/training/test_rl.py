@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,14 @@ def test_rloo_and_trls_own_generation_run_too(trainable: Path, judge: Scripted, 
     Path("params.yaml").write_text(text.replace("max_completion_length: 64", "max_completion_length: 4"), encoding="utf-8")
     stage.main([])
     assert len(points()) == 2 and points()[0]["completions/clipped_ratio"] > 0
+
+
+def test_practice_without_fine_tuning_starts_from_the_base_model(trainable: Path, judge: Scripted) -> None:
+    text = Path("params.yaml").read_text(encoding="utf-8").replace("start: sft", "start: base")
+    Path("params.yaml").write_text(text.replace("max_completion_length: 64", "max_completion_length: 4"), encoding="utf-8")
+    shutil.rmtree(paths.model("sft"))
+    stage.main([])
+    assert model_sha(paths.model("base")) in jsonl.read_one(paths.model("rl") / "ref.json", ModelRef).parents
 
 
 def test_own_rollouts_and_probing_run_on_a_model_that_says_nothing_yet(trainable: Path, monkeypatch: pytest.MonkeyPatch) -> None:
