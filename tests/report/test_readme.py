@@ -1,4 +1,4 @@
-"""The README's table of results is the committed run's, cell by cell."""
+"""The README's table of results is the committed runs', cell by cell."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from stages.report.markdown import cell
 
 def test_the_readme_shows_the_committed_metrics(repo: Path) -> None:
     metrics = json.loads((repo / "reports/metrics.json").read_text(encoding="utf-8"))
+    overnight = json.loads((repo / "reports/overnight.json").read_text(encoding="utf-8"))
     readme = (repo / "README.md").read_text(encoding="utf-8")
     assert list(metrics) == sorted(load_value("report.arms", repo / "params.yaml"))
     for row in ROWS:
         numbers = [metrics[arm][row.suite].get(row.metric) for arm in load_value("report.arms", repo / "params.yaml")]
+        numbers.append(overnight["sft_rl"][row.suite].get(row.metric))
         cells = [cell(Number(**number) if number else None) for number in numbers]
         assert f"| {row.label} | {' | '.join(cells)} |" in readme, row.label
