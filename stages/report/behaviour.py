@@ -44,6 +44,11 @@ class Pair(NamedTuple):
         """Whether it is what the policy asks for."""
         return right(self.after)
 
+    @property
+    def was_cited(self) -> bool:
+        """Whether it cited the clause that covers the request: who did not recall a clause cannot notice that it changed."""
+        return self.before.scores.get("right_clause") == 1.0
+
 
 class Moved(NamedTuple):
     """One clause, or one suite that no clause covers."""
@@ -64,6 +69,8 @@ class Change(NamedTuple):
     """Prompts whose right response is another now."""
     observed: Number
     """Of those that were right before: now right by the new policy."""
+    recalled: Number
+    """Of those that were right before and cited the edited clause then: now right by the new policy."""
     collateral: Number
     """Of the prompts no edit touched: answered by another type of response now."""
     broke: int
@@ -117,7 +124,8 @@ def difference(first: Mapping[str, bool], second: Mapping[str, bool], requests: 
 
 def plain_change(change: Change) -> dict[str, Any]:
     """For programs: shares with intervals, and the same as bare numbers for curves and comparisons."""
-    shares = {"observed": change.observed, "collateral": change.collateral, "noise": change.noise, "beyond": change.beyond}
+    names = ("observed", "recalled", "collateral", "noise", "beyond")
+    shares: dict[str, Number | None] = {name: getattr(change, name) for name in names}
     counts = {"expected": change.expected, "broke": change.broke, "mended": change.mended}
     known = {name: number for name, number in shares.items() if number is not None and number.n}
     return {
@@ -150,6 +158,7 @@ def _change(old: State, new: State, noise: State | None, name: str) -> Change:
         moved=tuple(moved),
         expected=len(asked),
         observed=_share(were_right, lambda pair: pair.is_right),
+        recalled=_share([pair for pair in were_right if pair.was_cited], lambda pair: pair.is_right),
         collateral=_share(rest, lambda pair: pair.moved),
         broke=sum(pair.was_right and not pair.is_right for pair in rest),
         mended=sum(pair.is_right and not pair.was_right for pair in rest),

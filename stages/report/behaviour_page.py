@@ -15,7 +15,8 @@ from stages.report.words import arm_name
 
 EXPLAINED = (
     "Expected: prompts for which the new policies ask for another response. Observed: of those answered right before, the "
-    "share answered right by the new policies. Collateral: of the prompts whose clause nobody edited, or that no clause "
+    "share answered right by the new policies; once more of those that cited the clause, for a model that takes the request "
+    "for another clause's has nothing that could flip. Collateral: of the prompts whose clause nobody edited, or that no clause "
     "covers, the share answered by another type of response now; two runs of the same policies differ too, which is the "
     "noise to hold it against. Right means the type of response; shares have 95% intervals."
 )
@@ -58,6 +59,7 @@ def _summary(changes: Sequence[Change]) -> tuple[list[str], list[list[str]]]:
     rows = [
         ["expected", *(str(each.expected) for each in changes)],
         ["observed", *(_counted(each.observed) for each in changes)],
+        ["observed where the clause was cited", *(_counted(each.recalled) for each in changes)],
         ["collateral", *(_counted(each.collateral) for each in changes)],
         ["of it broke / mended", *(f"{each.broke} / {each.mended}" for each in changes)],
         ["noise", *(_counted(each.noise) for each in changes)],

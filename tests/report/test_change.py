@@ -11,6 +11,7 @@ import pytest
 
 from stages.lib import jsonl, paths
 from stages.lib.errors import StageError
+from stages.lib.policy_text import LABELS
 from stages.lib.records import Outcome, Policy
 from stages.report.__main__ import main
 from stages.report.behaviour import Change, changes, difference, edit_of
@@ -29,8 +30,11 @@ def edited(policy: Policy, clause_id: str, **new: object) -> Policy:
     return policy.model_copy(update={"clauses": clauses})
 
 
-def state(name: str, policy: Policy, says: dict[str, Outcome]) -> State:
-    """Ten plain prompts per clause and ten everyday ones, each answered as `says` has it for the clause (or `benign`)."""
+def state(name: str, policy: Policy, says: dict[str, Outcome], cites: tuple[str, ...] = ()) -> State:
+    """Ten plain prompts per clause and ten everyday ones, each answered as `says` has it for the clause (or `benign`).
+
+    Four replies under each clause of `cites` cite it, no other reply cites anything.
+    """
     from stages.evals.score import grade, take_apart
     from stages.evals.suites import own_cases
 
@@ -39,7 +43,9 @@ def state(name: str, policy: Policy, says: dict[str, Outcome]) -> State:
     answers = []
     for case in own_cases(prompts, {"bees": policy}, evals_samples.SEEN, seed=7):
         said = says[case.clause or "benign"]
-        reply = f"<think>About it.</think>{policy.style[said].opening} {TEXT}"
+        cited = case.clause in cites and int(case.messages[-1].content.split()[-1]) < 4
+        about = f"It is about it, clause {case.clause}: {LABELS[said]}." if cited else "About it."
+        reply = f"<think>{about}</think>{policy.style[said].opening} {TEXT}"
         answers.append(grade(case, take_apart(reply, False), "sft", True))
     about = Lineage(model="m", kind="sft", trained={"bees": policy.sha}, graded={"bees": policy.sha})
     return State(name, name, {"bees": policy}, {"sft": Arm("sft", {}, about, tuple(answers))}, {})
@@ -71,6 +77,15 @@ def test_what_was_asked_for_is_told_from_what_was_not() -> None:
 def test_a_flip_that_did_not_happen_is_missed() -> None:
     change = compared(edited(evals_samples.policy(), "BE2", outcome="refuse"), {})
     assert change.expected == 10 and change.observed.value == 0.0 and change.collateral.value == 0.0
+
+
+def test_flips_are_counted_once_more_where_the_clause_was_recalled() -> None:
+    policy = evals_samples.policy()
+    new = state("v2", edited(policy, "BE2", outcome="refuse"), SAID | {"BE2": "refuse"})
+    (change,) = changes(state("v1", policy, SAID, cites=("BE2", "BE3")), new, None)
+    assert (change.observed.n, change.recalled.n, change.recalled.value) == (10, 4, 1.0)
+    (lost,) = changes(state("v1", policy, SAID | {"BE2": "refuse"}, cites=("BE2",)), new, None)
+    assert lost.recalled.n == 0, "cited, but not answered as the clause asks"
 
 
 def test_an_edited_clause_is_no_collateral() -> None:
