@@ -44,8 +44,8 @@ def state(name: str, policy: Policy, says: dict[str, Outcome], cites: tuple[str,
     for case in own_cases(prompts, {"bees": policy}, evals_samples.SEEN, seed=7):
         said = says[case.clause or "benign"]
         cited = case.clause in cites and int(case.messages[-1].content.split()[-1]) < 4
-        about = f"It is about it, clause {case.clause}: {LABELS[said]}." if cited else "About it."
-        reply = f"<think>{about}</think>{policy.style[said].opening} {TEXT}"
+        thought = f"It is about it, clause {case.clause}: {LABELS[said]}." if cited else "About it."
+        reply = f"<think>{thought}</think>{policy.style[said].opening} {TEXT}"
         answers.append(grade(case, take_apart(reply, False), "sft", True))
     about = Lineage(model="m", kind="sft", trained={"bees": policy.sha}, graded={"bees": policy.sha})
     return State(name, name, {"bees": policy}, {"sft": Arm("sft", {}, about, tuple(answers))}, {})
