@@ -124,10 +124,9 @@ def difference(first: Mapping[str, bool], second: Mapping[str, bool], requests: 
 
 def plain_change(change: Change) -> dict[str, Any]:
     """For programs: shares with intervals, and the same as bare numbers for curves and comparisons."""
-    names = ("observed", "recalled", "collateral", "noise", "beyond")
-    shares: dict[str, Number | None] = {name: getattr(change, name) for name in names}
-    counts = {"expected": change.expected, "broke": change.broke, "mended": change.mended}
-    known = {name: number for name, number in shares.items() if number is not None and number.n}
+    fields = change._asdict()
+    known = {name: value for name, value in fields.items() if isinstance(value, Number) and value.n}
+    counts = {name: value for name, value in fields.items() if isinstance(value, int)}
     return {
         **{name: number.model_dump() for name, number in known.items()},
         "matrix": [[number.model_dump() for number in row] for row in change.matrix],

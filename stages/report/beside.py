@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 from typing import NamedTuple
 
 from stages.lib.errors import StageError
@@ -15,6 +16,20 @@ from stages.report.words import arm_name
 
 EXPLAINED = (
     "Shares with 95% bootstrap intervals over requests; higher is better. Every state is graded by its own policies and prompts."
+)
+
+
+PRACTICE = (
+    ("reward", "reward"),
+    ("gold/right", "right by gold"),
+    ("gold/agreement", "judge agrees with gold"),
+    ("frac_reward_zero_std", "dead groups"),
+    ("entropy", "entropy"),
+    ("completions/mean_length", "tokens"),
+)
+PRACTISED = (
+    "Means of the first and of the last quarter of the steps; every step asks other prompts of the train side. Gold is measured, "
+    "never rewarded; a group is dead when all its replies earn the same."
 )
 
 
@@ -40,16 +55,44 @@ def columns(states: Sequence[State], arms: Sequence[str]) -> list[Column]:
 
 
 def beside(found: Sequence[Column]) -> list[Block]:
-    """All metrics, then every column against the first, prompt by prompt."""
-    rows = [[row.label, *(markdown.cell(each.arm.number(row.suite, row.metric)) for each in found)] for row in ROWS]
-    first = found[0]
+    """All metrics, every column against the first prompt by prompt, and RL's curves. An arm that states share is one column."""
+    shown = [each for index, each in enumerate(found) if each.arm not in [other.arm for other in found[:index]]]
+    rows = [[row.label, *(markdown.cell(each.arm.number(row.suite, row.metric)) for each in shown)] for row in ROWS]
+    first = shown[0]
     pairs = [
         [each.name, *markdown.differences(paired(first.arm, each.arm, {**first.state.requests, **each.state.requests}))]
-        for each in found[1:]
+        for each in shown[1:]
     ]
     return [
-        Block(table=(["", *(each.name for each in found)], rows)),
+        Block(table=(["", *(each.name for each in shown)], rows)),
+        *(Block(text=text) for text in _shared(shown, found)),
         Block(heading=f"Against {first.name}, prompt by prompt"),
         Block(table=(["", *markdown.DIFFERENCES], pairs)),
         Block(text=markdown.PAIRED),
+        Block(heading="RL, step by step"),
+        Block(table=(["", "steps", *(label for _, label in PRACTICE)], [_practised(state) for state in _states(found)])),
+        Block(text=PRACTISED),
     ]
+
+
+def _states(found: Sequence[Column]) -> list[State]:
+    return list({each.state.name: each.state for each in found}.values())
+
+
+def _practised(state: State) -> list[str]:
+    quarters = [_quarters([point[metric] for point in state.practice if metric in point]) for metric, _ in PRACTICE]
+    return [state.name, str(len(state.practice)), *quarters]
+
+
+def _quarters(values: Sequence[float]) -> str:
+    """`first -> last`: single steps are noise."""
+    if not values:
+        return "–"
+    quarter = max(1, len(values) // 4)
+    return f"{fmean(values[:quarter]):.2f} -> {fmean(values[-quarter:]):.2f}"
+
+
+def _shared(shown: Sequence[Column], found: Sequence[Column]) -> list[str]:
+    """Which columns stand for others, too: reply by reply the same."""
+    others = {each.name: [other.name for other in found if other.arm == each.arm and other.name != each.name] for each in shown}
+    return [f"{name} is also {'; '.join(names)}." for name, names in others.items() if names]

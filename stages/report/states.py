@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -12,10 +12,11 @@ from stages.lib import jsonl, paths
 from stages.lib.config import load_value
 from stages.lib.records import Policy
 from stages.lib.revisions import fetch
-from stages.report.collect import held_out, read_arm
+from stages.report.collect import held_out, plain, read_arm
 from stages.report.facts import Arm
 
-NEEDED = (paths.DATA / "evals", paths.DATA / "policies", paths.DATA / "prompts" / "eval")
+PRACTICE = paths.DATA / "curves" / "rl.json"
+NEEDED = (paths.DATA / "evals", paths.DATA / "policies", paths.DATA / "prompts" / "eval", PRACTICE)
 
 
 class State(NamedTuple):
@@ -27,6 +28,8 @@ class State(NamedTuple):
     arms: dict[str, Arm]
     requests: Mapping[str, str]
     """Held-out prompt -> the request it is a wording of."""
+    practice: Sequence[Mapping[str, float]]
+    """RL's curve, a point a step."""
 
 
 def read_state(revision: str | None) -> State:
@@ -40,7 +43,8 @@ def read_state(revision: str | None) -> State:
             category: jsonl.read_one(root / paths.policy(category), Policy) for category in load_value("spec.categories", params)
         }
         arms = {name: read_arm(name, root) for name in load_value("report.arms", params)}
-        return State(revision or "here and now", str(load_value("spec.release", params)), policies, arms, held_out(root))
+        release = str(load_value("spec.release", params))
+        return State(revision or "here and now", release, policies, arms, held_out(root), tuple(plain(root / PRACTICE)))
 
 
 @contextmanager

@@ -45,10 +45,11 @@ def test_an_experiment_pays_for_the_changed_category_and_says_what_moved(committ
     beside = committed.run("python", "-m", "stages.report", "compare", "HEAD", "stricter", ".", "--arms", "sft")
     assert beside.returncode == 0, beside.stdout
     page = (committed.root / "reports/compare.md").read_text(encoding="utf-8")
-    assert "| SFT, HEAD | SFT, stricter | SFT, here and now |" in page
-    assert re.search(r"\| SFT, here and now \| [+-]\d\.\d\d \[", page), "prompt by prompt against HEAD"
+    assert "| SFT, HEAD | SFT, stricter |\n" in page and "SFT, stricter is also SFT, here and now." in page
+    assert re.search(r"\| SFT, stricter \| [+-]\d\.\d\d \[", page), "prompt by prompt against HEAD"
     warm = "sft.warm_start={revision:release-1,checkpoint:models/rl,replay:1.0}"
-    again = committed.run("dvc", "exp", "run", "-n", "warm", "-S", "scale=smoke", "-S", "spec.categories.violence=v2", "-S", warm)
+    settings = ("-S", "scale=smoke", "-S", "spec.categories.violence=v2", "-S", warm)
+    again = committed.run("dvc", "exp", "run", "-n", "warm", *settings, "sft")
     assert again.returncode == 0, again.stdout[-4000:]
     assert not {name for name in re.findall(r"Running stage '([^']+)'", again.stdout) if PAID.match(name)}, "paid before"
     assert "sft: warm start from models/rl of release-1: " in again.stdout

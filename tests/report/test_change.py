@@ -48,7 +48,7 @@ def state(name: str, policy: Policy, says: dict[str, Outcome], cites: tuple[str,
         reply = f"<think>{thought}</think>{policy.style[said].opening} {TEXT}"
         answers.append(grade(case, take_apart(reply, False), "sft", True))
     about = Lineage(model="m", kind="sft", trained={"bees": policy.sha}, graded={"bees": policy.sha})
-    return State(name, name, {"bees": policy}, {"sft": Arm("sft", {}, about, tuple(answers))}, {})
+    return State(name, name, {"bees": policy}, {"sft": Arm("sft", {}, about, tuple(answers))}, {}, ())
 
 
 SAID: dict[str, Outcome] = {"BE1": "refuse", "BE2": "comply", "BE3": "safe_complete", "benign": "comply"}

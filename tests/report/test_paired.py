@@ -63,10 +63,13 @@ def test_without_a_common_prompt_nothing_is_said() -> None:
 
 
 def test_states_stand_side_by_side() -> None:
-    arms = {"HEAD": arm("sft", [0, 0], [1, 1]), "night": arm("sft", [1, 1], [1, 1])}
-    states = [State(name, "v1", {}, {"sft": found}, {}) for name, found in arms.items()]
+    arms = {"HEAD": arm("sft", [0, 0], [1, 1]), "night": arm("sft", [1, 1], [1, 1]), "rerun": arm("sft", [0, 0], [1, 1])}
+    curve = [{"reward": value} for value in (0.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.75, 1.0)]
+    states = [State(name, "v1", {}, {"sft": found}, {}, curve) for name, found in arms.items()]
     page = as_markdown("Side by side", "", beside(columns(states, ["sft"])))
-    assert "|  | SFT, HEAD | SFT, night |" in page
+    assert "|  | SFT, HEAD | SFT, night |\n" in page, "what two states share is one column"
+    assert "SFT, HEAD is also SFT, rerun." in page
+    assert "| night | 8 | 0.25 -> 0.88 | – |" in page, "means of two steps of eight"
     assert "| SFT, night | +1.00 [+1.00, +1.00] | +0.00 [+0.00, +0.00] | +0.50 [+0.50, +0.50] |" in page
     with pytest.raises(StageError, match="HEAD has no arm 'rl'"):
         columns(states, ["rl"])
