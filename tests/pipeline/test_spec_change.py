@@ -57,10 +57,8 @@ def test_an_experiment_pays_for_the_changed_category_and_says_what_moved(committ
     committed.params("spec.categories.violence=v2", "report.release.champion={revision:release-1,arm:sft}")
     held = committed.repro()  # the stage looks up the released state while `dvc repro` runs
     assert held.code == 0 and held.ran == {"report"}, held.text[-4000:]
-    lost = committed.run(
-        "python", "-m", "stages.params", "--write", "scale=smoke", "report.release.champion={revision:no,arm:sft}"
-    )
-    assert lost.returncode == 0 and "'no' is neither a git revision" in committed.repro("report").text
+    committed.params("spec.categories.violence=v2", "report.release.champion={revision:no,arm:sft}")
+    assert "'no' is neither a git revision" in committed.repro("report").text
 
 
 def test_a_removed_category_leaves_nothing_behind_and_comes_back_unpaid(committed: Project) -> None:
