@@ -17,8 +17,6 @@ from stages.report.words import arm_name
 EXPLAINED = (
     "Shares with 95% bootstrap intervals over requests; higher is better. Every state is graded by its own policies and prompts."
 )
-
-
 PRACTICE = (
     ("reward", "reward"),
     ("gold/right", "right by gold"),

@@ -15,8 +15,8 @@ from stages.lib.revisions import fetch
 from stages.report.collect import held_out, plain, read_arm
 from stages.report.facts import Arm
 
-PRACTICE = paths.DATA / "curves" / "rl.json"
-NEEDED = (paths.DATA / "evals", paths.DATA / "policies", paths.DATA / "prompts" / "eval", PRACTICE)
+CURVE = paths.DATA / "curves" / "rl.json"
+NEEDED = (paths.DATA / "evals", paths.DATA / "policies", paths.DATA / "prompts" / "eval", CURVE)
 
 
 class State(NamedTuple):
@@ -44,7 +44,7 @@ def read_state(revision: str | None) -> State:
         }
         arms = {name: read_arm(name, root) for name in load_value("report.arms", params)}
         release = str(load_value("spec.release", params))
-        return State(revision or "here and now", release, policies, arms, held_out(root), tuple(plain(root / PRACTICE)))
+        return State(revision or "here and now", release, policies, arms, held_out(root), tuple(plain(root / CURVE)))
 
 
 @contextmanager
