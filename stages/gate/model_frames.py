@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.gate.world import Rows, Tables, World
-from stages.lib import jsonl, paths
+from stages.lib import curves, jsonl, paths
 from stages.lib.digests import sha256_file
 from stages.lib.errors import StageError
 from stages.lib.llm.load import model_sha
@@ -26,18 +26,18 @@ PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy",
 
 def sft_files(_: World, __: str) -> tuple[Path, ...]:
     """ref.json stands for the checkpoint: it carries the weights' sha, which the gate compares with the weights."""
-    return (_ref("sft"), _curve_file("sft"))
+    return (_ref("sft"), curves.file("sft"))
 
 
 def rl_files(_: World, __: str) -> tuple[Path, ...]:
     """As for sft."""
-    return (_ref("rl"), _curve_file("rl"))
+    return (_ref("rl"), curves.file("rl"))
 
 
 def sft(world: World, _: str) -> Tables:
     """Tables lineage, files, needed, curve, trend."""
     curve = _curve("sft", "loss")
-    first, last = _ends([row["loss"] for row in curve])
+    first, last = curves.ends(curve, "loss")
     trend = [{"id": "loss", "ratio": _ratio(last, first)}] if curve else []
     return _checkpoint(world, "sft", "base") | {"curve": curve, "trend": trend}
 
@@ -108,7 +108,7 @@ def _there(folder: Path, names: Iterable[str]) -> list[Path]:
 
 def _curve(kind: str, wanted: str) -> list[dict[str, Any]]:
     """Logged steps that carry `wanted`; other log lines (evaluation, summaries) have no place in the curve."""
-    path = _curve_file(kind)
+    path = curves.file(kind)
     try:
         points = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
@@ -118,16 +118,6 @@ def _curve(kind: str, wanted: str) -> list[dict[str, Any]]:
 
 def _ref(kind: str) -> Path:
     return paths.model(kind) / "ref.json"
-
-
-def _curve_file(kind: str) -> Path:
-    return paths.DATA / "curves" / f"{kind}.json"
-
-
-def _ends(values: list[float]) -> tuple[float, float]:
-    """Means of the first and the last quarter: single steps are noise."""
-    quarter = max(1, len(values) // 4)
-    return (_mean(values[:quarter]), _mean(values[-quarter:])) if values else (0.0, 0.0)
 
 
 def _change(values: list[float]) -> float:

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import math
 import os
-import re
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from stages.lib import jsonl, paths
+from stages.lib import curves, jsonl, paths
 from stages.lib.digests import sha256_file
 from stages.lib.errors import StageError
 from stages.lib.llm.load import Dtype, device, model_sha
@@ -30,8 +28,6 @@ IGNORE = -100
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate")
 COMPLETE = "complete"
 """Empty file in a checkpoint that was written to its end: a kill in mid-save leaves none."""
-_TIMING = re.compile(r"runtime|per_second|_time$|^profiling|total_flos|num_tokens|^epoch$")
-"""What differs between two equal runs, one of them resumed, has no place in a curve that DVC compares."""
 
 
 def quiet() -> None:
@@ -150,41 +146,6 @@ def lean_on_cpu(trainer: Any, temperature: float = 1.0) -> Any:
     return trainer
 
 
-def finite(logs: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of a log line that are numbers, timings left out."""
-    numbers = {name: value for name, value in logs.items() if isinstance(value, (int, float)) and not _TIMING.search(name)}
-    return {name: float(value) for name, value in numbers.items() if math.isfinite(value)}
-
-
-def curve(history: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
-    """A trainer's log, one point a step; evaluation joins the step it was made at. A resumed run has all of it."""
-    points: dict[int, dict[str, float]] = {}
-    for entry in history:
-        if not any(name.startswith("train_") for name in entry):  # the closing summary repeats the last step
-            points.setdefault(int(entry["step"]), {"step": int(entry["step"])}).update(finite({**entry, "step": None}))
-    return [points[step] for step in sorted(points)]
-
-
-def write_curve(stage: str, points: Sequence[Mapping[str, float]]) -> None:
-    """For DVC's plots and for the gate."""
-    jsonl.write_json(paths.DATA / "curves" / f"{stage}.json", list(points))
-
-
-def ends(points: Sequence[Mapping[str, float]], name: str) -> tuple[float, float]:
-    """Means of the first and the last quarter of a curve: single steps are noise."""
-    values = [point[name] for point in points if name in point]
-    quarter = max(1, len(values) // 4)
-    if not values:
-        return (0.0, 0.0)
-    return round(sum(values[:quarter]) / quarter, 6), round(sum(values[-quarter:]) / quarter, 6)
-
-
-def mean(points: Sequence[Mapping[str, float]], name: str) -> float:
-    """Mean of a curve; 0 when it was never logged."""
-    values = [point[name] for point in points if name in point]
-    return round(sum(values) / len(values), 6) if values else 0.0
-
-
 def watcher(stage: str, run: Run, shown: Sequence[str]) -> Any:
     """A trainer callback: every number to the tracker, one line a step to the terminal, a mark in whole checkpoints."""
     from transformers import TrainerCallback
@@ -195,13 +156,13 @@ def watcher(stage: str, run: Run, shown: Sequence[str]) -> Any:
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             self.started, self.began = time.monotonic(), state.global_step
-            for point in curve(state.log_history):  # the tracker's run of a resumed stage is whole, too
+            for point in curves.points(state.log_history):  # the tracker's run of a resumed stage is whole, too
                 run.log({name: value for name, value in point.items() if name != "step"}, step=int(point["step"]))
             if self.began:
                 print(f"{stage}: resumed at step {self.began} of {state.max_steps}", flush=True)
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-            numbers = finite(logs or {})
+            numbers = curves.finite(logs or {})
             if numbers and "train_loss" not in numbers:
                 run.log(numbers, step=state.global_step)
                 self.show(state, numbers)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import fmean
 from typing import NamedTuple
 
+from stages.lib import curves
 from stages.lib.errors import StageError
 from stages.report import markdown
 from stages.report.blocks import Block
@@ -78,16 +78,14 @@ def _states(found: Sequence[Column]) -> list[State]:
 
 
 def _practised(state: State) -> list[str]:
-    quarters = [_quarters([point[metric] for point in state.practice if metric in point]) for metric, _ in PRACTICE]
-    return [state.name, str(len(state.practice)), *quarters]
+    return [state.name, str(len(state.practice)), *(_change(state.practice, metric) for metric, _ in PRACTICE)]
 
 
-def _quarters(values: Sequence[float]) -> str:
-    """`first -> last`: single steps are noise."""
-    if not values:
+def _change(practice: curves.Points, metric: str) -> str:
+    if not any(metric in point for point in practice):
         return "–"
-    quarter = max(1, len(values) // 4)
-    return f"{fmean(values[:quarter]):.2f} -> {fmean(values[-quarter:]):.2f}"
+    first, last = curves.ends(practice, metric)
+    return f"{first:.2f} -> {last:.2f}"
 
 
 def _shared(shown: Sequence[Column], found: Sequence[Column]) -> list[str]:

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from stages.lib import jsonl, paths, tracking
+from stages.lib import curves, jsonl, paths, tracking
 from stages.lib.errors import StageError
 from stages.lib.records import Answer, Decision, Policy, Prompt, Verdict
 from stages.report.facts import Arm, DataRow, Facts, Gate, Lineage, Number, share
@@ -29,7 +29,7 @@ def collect(arms: tuple[str, ...], params: dict[str, Any]) -> Facts:
         judging=judging(policies),
         gates=tuple(gate(boundary) for boundary in BOUNDARIES),
         training={name: plain(paths.REPORTS / f"{name}.json") for name in ("sft", "rl")},
-        curves={name: tuple(plain(paths.DATA / "curves" / f"{name}.json")) for name in ("sft", "rl")},
+        curves={name: tuple(plain(curves.file(name))) for name in ("sft", "rl")},
         seconds=stage_seconds(),
         sources=outside(params),
         policies=policies,

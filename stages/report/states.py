@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from stages.lib import jsonl, paths
+from stages.lib import curves, jsonl, paths
 from stages.lib.config import load_value
 from stages.lib.records import Policy
 from stages.lib.revisions import fetch
 from stages.report.collect import held_out, plain, read_arm
 from stages.report.facts import Arm
 
-CURVE = paths.DATA / "curves" / "rl.json"
+CURVE = curves.file("rl")
 NEEDED = (paths.DATA / "evals", paths.DATA / "policies", paths.DATA / "prompts" / "eval", CURVE)
 
 

@@ -6,7 +6,7 @@ import argparse
 import functools
 from pathlib import Path
 
-from stages.lib import jsonl, paths, training
+from stages.lib import curves, jsonl, paths, training
 from stages.lib.config import load_section, load_value
 from stages.lib.digests import sha256_file
 from stages.lib.errors import StageError, user_errors
@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> None:
         summary = summarise(points, len(tasks), len(chosen))
         known = {category: policy.sha for category, policy in policies.items()}
         ref = training.export(trainer.model, source, paths.model("rl"), work, "rl", (*shas, sha256_file(TASKS)), known)
-        training.write_curve("rl", points)
+        curves.write("rl", points)
         jsonl.write_json(paths.REPORTS / "rl.json", summary)
         run.log({**summary, "rows_new": backend.rows_new, "rows_cached": backend.rows_cached})
     print(f"rl: reward {summary['reward_first']:.3f} -> {summary['reward_last']:.3f}; {paths.model('rl')} ({ref.sha[:12]})")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stages.lib import training
+from stages.lib import curves, training
 from stages.lib.errors import StageError
 from stages.lib.llm.load import load_model, load_tokenizer
 from stages.lib.records import RlTask
@@ -125,13 +125,13 @@ def reward_function(
 
 def curve(history: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
     """The run's curve, by TRL's names."""
-    return [{name: value for name, value in point.items() if not DROPPED.search(name)} for point in training.curve(history)]
+    return [{name: value for name, value in point.items() if not DROPPED.search(name)} for point in curves.points(history)]
 
 
-def summarise(points: Sequence[Mapping[str, float]], tasks: int, live: int) -> dict[str, float]:
+def summarise(points: curves.Points, tasks: int, live: int) -> dict[str, float]:
     """reports/rl.json."""
-    first, last = training.ends(points, "reward")
-    means = {name: training.mean(points, logged) for name, logged in AVERAGED.items()}
+    first, last = curves.ends(points, "reward")
+    means = {name: curves.mean(points, logged) for name, logged in AVERAGED.items()}
     return {"steps": len(points), "tasks": tasks, "live_tasks": live, "reward_first": first, "reward_last": last, **means}
 
 

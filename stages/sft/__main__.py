@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from stages.lib import jsonl, paths, training
+from stages.lib import curves, jsonl, paths, training
 from stages.lib.config import load_section, load_value
 from stages.lib.digests import sha256_file
 from stages.lib.errors import StageError, user_errors
@@ -44,11 +44,11 @@ def main(argv: list[str] | None = None) -> None:
         run.dataset(paths.DATA / "sft")
         trainer = make_trainer(source, rows, held_out, config, seed, work, [training.watcher("sft", run, SHOWN)])
         trainer.train(resume_from_checkpoint=training.resume_point(work))
-        points = training.curve(trainer.state.log_history)
+        points = curves.points(trainer.state.log_history)
         summary = summarise(points, len(rows), len(held_out))
         made_of = (*parents, sha256_file(TRAIN), sha256_file(VALIDATION))
         ref = training.export(trainer.model, source, paths.model("sft"), work, "sft", made_of, shas)
-        training.write_curve("sft", points)
+        curves.write("sft", points)
         jsonl.write_json(paths.REPORTS / "sft.json", summary)
         run.log(summary)
     fell = f"loss {summary['loss_first']:.3f} -> {summary['loss_last']:.3f}"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stages.lib import training
+from stages.lib import curves, training
 from stages.lib.llm.load import load_model, load_tokenizer
 from stages.lib.records import SftExample
 from stages.sft.config import SftConfig
@@ -56,9 +56,9 @@ def make_trainer(
     return training.lean_on_cpu(training.plain_spoken(trainer))
 
 
-def summarise(points: Sequence[dict[str, float]], rows: int, held_out: int) -> dict[str, float]:
+def summarise(points: curves.Points, rows: int, held_out: int) -> dict[str, float]:
     """reports/sft.json."""
-    first, last = training.ends(points, "loss")
+    first, last = curves.ends(points, "loss")
     eval_loss = [point["eval_loss"] for point in points if "eval_loss" in point]
     accuracy = [point["mean_token_accuracy"] for point in points if "mean_token_accuracy" in point]
     return {

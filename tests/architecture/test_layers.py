@@ -13,7 +13,7 @@ LAYERS: tuple[frozenset[str], ...] = (
         {"config", "paths", "jsonl", "seeds", "process", "digests", "revisions", "sources"}
         | {"tracking", "mlflow_mirror", "mlflow_sink"}
     ),
-    frozenset({"policy_text", "transcript", "chat", "checks", "pretrained", "llm"}),
+    frozenset({"curves", "policy_text", "transcript", "chat", "checks", "pretrained", "llm"}),
     frozenset({"grader", "training"}),
 )
 
