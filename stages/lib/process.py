@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import platform
 import re
 import signal
 import sys
@@ -15,6 +16,8 @@ from stages.lib import paths
 from stages.lib.errors import StageError
 
 PR_SET_PDEATHSIG = 1
+MALLOPT = {-8: 1, -4: 0, -1: 2**31 - 1}
+"""glibc's M_ARENA_MAX, M_MMAP_MAX and M_TRIM_THRESHOLD: one heap for all, that only grows."""
 
 
 @contextmanager
@@ -26,6 +29,7 @@ def stage_process(name: str) -> Iterator[None]:
     """
     if os.environ.get("DVC_STAGE"):  # started by hand, say under nohup, a stage may outlive its shell
         die_with_parent()
+    keep_memory()
     path = paths.cache() / "locks" / f"{re.sub(r'[^A-Za-z0-9_.@-]', '_', name)}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
@@ -34,6 +38,17 @@ def stage_process(name: str) -> Iterator[None]:
         except BlockingIOError:
             raise StageError(f"{name} is running already ({path} is locked)", "wait for it, or end that process") from None
         yield  # closing the file, or any kind of death, lets go of the lock
+
+
+def keep_memory() -> None:
+    """Let glibc keep what was freed for the next tensor of that size; elsewhere nothing.
+
+    By default large tensors are mapped anew each time, and the kernel hands out every page on its first touch: on a virtual
+    machine that costs more than what is then computed in them.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        for name, value in MALLOPT.items():
+            ctypes.CDLL(None).mallopt(name, value)
 
 
 def die_with_parent() -> None:

@@ -6,7 +6,6 @@ fingerprint covers everything that decides the weights, so a run is only ever co
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 import shutil
@@ -44,9 +43,9 @@ def fingerprint(stage: str, config: Any, files: Iterable[Path], shas: Iterable[s
 
 
 def code_sha(folder: Path) -> str:
-    """sha256 of a room's code, and of this file."""
+    """sha256 of a room's code, and of what trainers share."""
     whole = hashlib.sha256()
-    for path in [*sorted(folder.glob("*.py")), Path(__file__)]:
+    for path in [*sorted(folder.glob("*.py")), Path(__file__), Path(__file__).with_name("cpu_training.py")]:
         whole.update(path.read_bytes())
     return whole.hexdigest()
 
@@ -102,48 +101,6 @@ def lora(rank: int | None) -> Any:
     if rank is None:
         return None
     return LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
-
-
-def lean_on_cpu(trainer: Any, temperature: float = 1.0) -> Any:
-    """Without a GPU, let the trainer's model attend by plain products and compute its head only where a token is learned.
-
-    Off the GPU, TRL's fused head (`trl.trainer.utils.add_fused_lm_head`) scores every position, prompts and padding too, in
-    tiles of the vocabulary with float32 products, and the backward pass of torch's fused attention is slow. With a GPU
-    both stay as they are.
-    """
-    import torch
-    from peft import PeftModel
-    from trl.trainer.utils import FusedCausalLMOutput
-
-    model = trainer.model.get_base_model() if isinstance(trainer.model, PeftModel) else trainer.model
-    if device() == "cuda":
-        return trainer
-    model.set_attn_implementation("eager")
-    unfused = model.forward
-
-    @functools.wraps(type(model).forward)  # generate looks at the signature
-    def forward(*args: Any, fused_lm_head: bool = False, labels: Any = None, **kwargs: Any) -> Any:
-        if not fused_lm_head:
-            return unfused(*args, **kwargs, **({} if labels is None else {"labels": labels}))
-        kwargs.pop("num_items_in_batch", None)
-        hidden = model.base_model(*args, **{**kwargs, "use_cache": False}).last_hidden_state[:, :-1]
-        mask = labels[:, 1:] != IGNORE
-        targets = labels[:, 1:][mask]
-        logits = model.get_output_embeddings()(hidden[mask]).float()
-        if temperature != 1:
-            logits = logits / temperature
-        log_probs = logits.log_softmax(-1)
-        with torch.no_grad():
-            entropy = -(log_probs.exp() * log_probs).sum(-1)
-            is_top1 = logits.argmax(-1) == targets
-        chosen = log_probs.gather(-1, targets[:, None])[:, 0]
-        per_token = {"log_probs": chosen, "entropy": entropy, "is_top1": is_top1}
-        spread = {name: value.new_zeros(mask.shape).masked_scatter(mask, value) for name, value in per_token.items()}
-        loss = -chosen.sum() / mask.sum().clamp(min=1)
-        return FusedCausalLMOutput(loss=loss, label_mask=mask, **spread)
-
-    model.forward = forward
-    return trainer
 
 
 def watcher(stage: str, run: Run, shown: Sequence[str]) -> Any:

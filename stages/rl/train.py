@@ -49,6 +49,8 @@ def make_trainer(
     from datasets import Dataset
     from trl import GRPOTrainer, RLOOTrainer
 
+    from stages.lib.cpu_training import lean_on_cpu
+
     show_no_completions()
     tokenizer = load_tokenizer(source)
     rows = [{"prompt": [message.model_dump() for message in task.messages], "task": task.id} for task in tasks]
@@ -67,10 +69,10 @@ def make_trainer(
     if not lean:
         return training.plain_spoken(GRPOTrainer(**given))
     if config.algorithm == "rloo":
-        return training.lean_on_cpu(training.plain_spoken(RLOOTrainer(**given)), config.temperature)
+        return lean_on_cpu(training.plain_spoken(RLOOTrainer(**given)), config.temperature)
     rollout = Rollout(source, tokenizer, config) if config.rollouts == "local" else None
     trainer = training.plain_spoken(lean_trainer()(**given, rollout_func=rollout))
-    return training.lean_on_cpu(trainer, config.temperature)
+    return lean_on_cpu(trainer, config.temperature)
 
 
 def show_no_completions() -> None:

@@ -26,6 +26,8 @@ def make_trainer(
     """A trainer over checked rows."""
     from trl import SFTConfig, SFTTrainer
 
+    from stages.lib.cpu_training import lean_on_cpu
+
     tokenizer = load_tokenizer(source)
     train, validation = (encode_all(part, tokenizer, config.max_length) for part in (rows, held_out))
     settings = SFTConfig(
@@ -53,7 +55,7 @@ def make_trainer(
         peft_config=training.lora(config.lora_rank),
         callbacks=callbacks,
     )
-    return training.lean_on_cpu(training.plain_spoken(trainer))
+    return lean_on_cpu(training.plain_spoken(trainer))
 
 
 def summarise(points: curves.Points, rows: int, held_out: int) -> dict[str, float]:

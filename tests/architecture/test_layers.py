@@ -15,12 +15,14 @@ LAYERS: tuple[frozenset[str], ...] = (
     ),
     frozenset({"curves", "policy_text", "transcript", "chat", "checks", "pretrained", "llm"}),
     frozenset({"grader", "training"}),
+    frozenset({"cpu_training"}),
 )
 
 _MODELS = (
     "stages/lib/llm/",
     "stages/lib/pretrained.py",
     "stages/lib/training.py",
+    "stages/lib/cpu_training.py",
     "stages/base/",
     "stages/reader/",
     "stages/sft/",
@@ -33,8 +35,15 @@ DOORS: dict[str, tuple[str, ...]] = {
     "mlflow": ("stages/lib/tracking.py", "stages/lib/mlflow_sink.py"),
     "hydra": ("stages/params.py",),
     "omegaconf": ("stages/params.py",),
-    "trl": ("stages/lib/training.py", "stages/sft/", "stages/rl/"),
-    "peft": ("stages/lib/training.py", "stages/base/", "stages/reader/", "stages/sft/", "stages/rl/"),
+    "trl": ("stages/lib/training.py", "stages/lib/cpu_training.py", "stages/sft/", "stages/rl/"),
+    "peft": (
+        "stages/lib/training.py",
+        "stages/lib/cpu_training.py",
+        "stages/base/",
+        "stages/reader/",
+        "stages/sft/",
+        "stages/rl/",
+    ),
     "torch": _MODELS,
     "transformers": _MODELS,
     "safetensors": _MODELS,
@@ -46,7 +55,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "dvc": ("stages/gate/sweep.py", "stages/lib/revisions.py"),
 }
 
-WHOLLY_HEAVY = frozenset({"stages.lib.llm.decode", "stages.lib.llm.prefix"})
+WHOLLY_HEAVY = frozenset({"stages.lib.llm.decode", "stages.lib.llm.prefix", "stages.lib.cpu_training"})
 """Modules that subclass a heavy package's classes: they import it when loaded, and are themselves imported late."""
 
 

@@ -1,4 +1,4 @@
-"""The head computed where a token is learned gives what TRL's fused head gives."""
+"""The cheap step on a CPU gives what TRL's fused head and peft's layers give."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from stages.lib import training
-from stages.lib.training import IGNORE
+from stages.lib import cpu_training
+from stages.lib.cpu_training import lean_on_cpu
+from stages.lib.training import IGNORE, lora
 from tests.training.tiny import make_tiny
 
 TEMPERATURE = 1.3
 
 
-def scored(model: Any) -> tuple[Any, list[Any]]:
+def scored(model: Any, weights: list[Any] | None = None) -> tuple[Any, list[Any]]:
     """(outputs, gradients) of two rows, one of them padded, prompts without loss."""
     import torch
 
@@ -27,7 +28,7 @@ def scored(model: Any) -> tuple[Any, list[Any]]:
     attention_mask[1, 9:] = 0
     outputs = model(input_ids=ids, attention_mask=attention_mask, labels=labels, fused_lm_head=True)
     loss = -(outputs.log_probs * torch.arange(1.0, 12.0)).sum()
-    return outputs, list(torch.autograd.grad(loss, list(model.parameters())))
+    return outputs, list(torch.autograd.grad(loss, weights or list(model.parameters())))
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_it_equals_trls_own(model: Any) -> None:
     import torch
 
     theirs, their_gradients = scored(model)
-    training.lean_on_cpu(SimpleNamespace(model=model), TEMPERATURE)
+    lean_on_cpu(SimpleNamespace(model=model), TEMPERATURE)
     ours, our_gradients = scored(model)
     for name in ("log_probs", "entropy", "is_top1", "label_mask", "loss"):
         assert torch.allclose(getattr(ours, name).float(), getattr(theirs, name).float(), atol=1e-5), name
@@ -54,7 +55,7 @@ def test_it_equals_trls_own(model: Any) -> None:
 
 def test_only_what_is_learned_reaches_the_head(model: Any) -> None:
     rows: list[int] = []
-    training.lean_on_cpu(SimpleNamespace(model=model), TEMPERATURE)
+    lean_on_cpu(SimpleNamespace(model=model), TEMPERATURE)
     model.lm_head.register_forward_hook(lambda module, given, result: rows.append(len(given[0])))
     scored(model)
     assert rows == [7 + 4]
@@ -65,5 +66,57 @@ def test_without_labels_the_model_is_as_it_was(model: Any) -> None:
 
     ids = torch.arange(3, 9).view(1, 6)
     before = model(input_ids=ids).logits
-    training.lean_on_cpu(SimpleNamespace(model=model), TEMPERATURE)
+    lean_on_cpu(SimpleNamespace(model=model), TEMPERATURE)
     assert torch.allclose(model(input_ids=ids).logits, before, atol=1e-5)
+
+
+def adapted(folder: Path) -> Any:
+    """A model with LoRA whose second half is not zero, so that both halves have a gradient."""
+    import torch
+    from peft import get_peft_model
+    from transformers import AutoModelForCausalLM
+    from trl.trainer.utils import add_fused_lm_head
+
+    model = AutoModelForCausalLM.from_pretrained(make_tiny(folder), attn_implementation="eager")
+    add_fused_lm_head(model, temperature=TEMPERATURE, outputs=("log_probs", "entropy", "is_top1"))
+    model = get_peft_model(model, lora(4))
+    torch.manual_seed(1)
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.1)
+    return model
+
+
+def trained(model: Any) -> list[Any]:
+    return [weight for weight in model.parameters() if weight.requires_grad]
+
+
+@pytest.mark.parametrize("chunk", [3, 64])
+def test_adapters_and_a_frozen_head_learn_as_by_peft_and_trl(chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(cpu_training, "CHUNK", chunk)
+    model = adapted(tmp_path)
+    theirs, their_gradients = scored(model, trained(model))
+    lean_on_cpu(SimpleNamespace(model=model), TEMPERATURE)
+    ours, our_gradients = scored(model, trained(model))
+    assert len(our_gradients) == 2 * 2 * 7  # two layers of seven linear ones, each with two halves
+    for name in ("log_probs", "entropy", "is_top1", "label_mask", "loss"):
+        assert torch.allclose(getattr(ours, name).float(), getattr(theirs, name).float(), atol=1e-5), name
+    for mine, other in zip(our_gradients, their_gradients, strict=True):
+        assert other.abs().max() > 1e-3
+        assert torch.allclose(mine, other, atol=1e-4)
+
+
+def test_a_model_whose_adapters_are_off_is_the_model_below(tmp_path: Path) -> None:
+    import torch
+
+    model = adapted(tmp_path)
+    lean_on_cpu(SimpleNamespace(model=model), TEMPERATURE)
+    on = scored(model, trained(model))[0].log_probs
+    with model.disable_adapter(), torch.no_grad():
+        ids = torch.arange(3, 27).view(2, 12)
+        off = model(input_ids=ids).logits
+        below = model.unload()(input_ids=ids).logits
+    assert torch.allclose(off, below, atol=1e-5)
+    assert not torch.allclose(on, torch.zeros_like(on))

@@ -31,9 +31,9 @@ class Draw:
         """scores [n, vocabulary] of the rows at `places` -> n tokens."""
         import torch
 
-        scores = scores.float()
         if not self._sources:
-            return scores.argmax(-1)
+            return scores.max(-1).indices  # argmax takes four times as long on a CPU
+        scores = scores.float()
         for warper in self._warpers:
             scores = warper(None, scores)
         noise = torch.empty_like(scores)

@@ -1,0 +1,143 @@
+"""What makes a trainer's step cheap without a GPU; gradients stay what they were.
+
+Left as they are, two thirds of a step on a CPU are not matrix products but copies around them: peft casts every input of every
+adapted layer to float32 and back and adds LoRA's part in passes of its own, and a score is kept for each entry of the vocabulary.
+Heavy imports: to be imported where it is used.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+from peft import PeftModel
+from peft.tuners.lora import Linear
+from trl.trainer.utils import FusedCausalLMOutput
+
+from stages.lib.llm.load import device
+from stages.lib.training import IGNORE
+
+CHUNK = 64
+"""Tokens whose scores are held at a time: few enough to stay near the processor."""
+
+
+def lean_on_cpu(trainer: Any, temperature: float = 1.0) -> Any:
+    """Without a GPU, let the trainer's model attend by plain products, add LoRA's part in place and score only learned tokens.
+
+    Off the GPU, TRL's fused head (`trl.trainer.utils.add_fused_lm_head`) scores every position, prompts and padding too, in
+    tiles of the vocabulary with float32 products, and the backward pass of torch's fused attention is slow. With a GPU
+    all stays as it is.
+    """
+    if device() == "cuda":
+        return trainer
+    model = trainer.model.get_base_model() if isinstance(trainer.model, PeftModel) else trainer.model
+    model.set_attn_implementation("eager")
+    for layer in model.modules():
+        if isinstance(layer, Linear):
+            layer.forward = functools.partial(_adapted, layer)
+    unfused = model.forward
+
+    @functools.wraps(type(model).forward)  # generate looks at the signature
+    def forward(*args: Any, fused_lm_head: bool = False, labels: Any = None, **kwargs: Any) -> Any:
+        if not fused_lm_head:
+            return unfused(*args, **kwargs, **({} if labels is None else {"labels": labels}))
+        kwargs.pop("num_items_in_batch", None)
+        hidden = model.base_model(*args, **{**kwargs, "use_cache": False}).last_hidden_state[:, :-1]
+        mask = labels[:, 1:] != IGNORE
+        head, targets = model.get_output_embeddings(), labels[:, 1:][mask]
+        if _is_frozen(head):
+            per_token = _Scored.apply(hidden[mask], head.weight, targets, temperature)
+        else:
+            per_token = _scored(head(hidden[mask]), targets, temperature)
+        loss = -per_token[0].sum() / mask.sum().clamp(min=1)
+        named = zip(("log_probs", "entropy", "is_top1"), per_token, strict=True)
+        spread = {name: value.new_zeros(mask.shape).masked_scatter(mask, value) for name, value in named}
+        return FusedCausalLMOutput(loss=loss, label_mask=mask, **spread)
+
+    model.forward = forward
+    return trainer
+
+
+def _is_frozen(head: Any) -> bool:
+    return head.bias is None and not head.weight.requires_grad
+
+
+def _scored(scores: Any, targets: Any, temperature: float) -> tuple[Any, Any, Any]:
+    """Scores [n, vocabulary] and tokens [n] -> log-probability, entropy, whether the token is the likeliest, each [n]."""
+    log_probs = _log_probs(scores, temperature)
+    with torch.no_grad():
+        entropy = -(log_probs.exp() * log_probs).sum(-1)
+        is_top1 = log_probs.argmax(-1) == targets
+    return log_probs.gather(-1, targets[:, None])[:, 0], entropy, is_top1
+
+
+def _log_probs(scores: Any, temperature: float) -> Any:
+    scores = scores.float()
+    return (scores if temperature == 1 else scores / temperature).log_softmax(-1)
+
+
+class _Scored(torch.autograd.Function):
+    """`_scored` from hidden states [n, d] and a head [vocabulary, d] that is not trained, some tokens at a time.
+
+    How a log-probability changes with its own hidden state depends on nothing that comes after it, so that is worked out along
+    with it, and no scores outlive their tokens.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Any, weight: Any, targets: Any, temperature: float) -> tuple[Any, Any, Any]:
+        """See `_scored`."""
+        parts, slopes = [], []
+        for rows, wanted in zip(hidden.split(CHUNK), targets.split(CHUNK), strict=True):
+            log_probs = _log_probs(rows @ weight.T, temperature)
+            chosen, is_top1 = log_probs.gather(-1, wanted[:, None])[:, 0], log_probs.max(-1).indices == wanted
+            probs = log_probs.exp()
+            parts.append((chosen, -log_probs.mul_(probs).sum(-1), is_top1))
+            lacking = probs.neg_().scatter_add_(-1, wanted[:, None], torch.ones_like(probs[:, :1]))
+            slopes.append((lacking.to(weight.dtype) @ weight).div_(temperature))
+        ctx.save_for_backward(torch.cat(slopes))
+        log_probs, entropy, is_top1 = (torch.cat(column) for column in zip(*parts, strict=True))
+        ctx.mark_non_differentiable(entropy, is_top1)
+        return log_probs, entropy, is_top1
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Any, None, None, None]:
+        """Only log-probabilities carry a gradient."""
+        (slopes,) = ctx.saved_tensors
+        return slopes * grads[0][:, None].to(slopes.dtype), None, None, None
+
+
+def _adapted(layer: Linear, given: Any, *args: Any, **kwargs: Any) -> Any:
+    """`forward` of a peft layer; by `_Adapted` where it is one plain adapter on a layer that is not trained itself."""
+    name = layer.active_adapters[0] if len(layer.active_adapters) == 1 else ""
+    base = layer.get_base_layer()
+    plain = name in layer.lora_A and name not in layer.lora_variant and isinstance(layer.lora_dropout[name], torch.nn.Identity)
+    if not plain or layer.merged or layer.disable_adapters or args or kwargs or not _is_frozen(base):
+        return type(layer).forward(layer, given, *args, **kwargs)
+    return _Adapted.apply(given, base.weight, layer.lora_A[name].weight, layer.lora_B[name].weight, layer.scaling[name])
+
+
+class _Adapted(torch.autograd.Function):
+    """x [..., in] -> x W' + scaling x A' B' [..., out] in the type of the frozen W, LoRA's own weights cast once."""
+
+    @staticmethod
+    def forward(ctx: Any, given: Any, weight: Any, down: Any, up: Any, scaling: float) -> Any:
+        """weight [out, in], down [rank, in], up [out, rank]."""
+        rows = given.reshape(-1, given.shape[-1]).to(weight.dtype)
+        small, large = down.to(weight.dtype), up.to(weight.dtype)
+        low = rows @ small.T
+        result = (rows @ weight.T).addmm_(low, large.T, alpha=scaling)
+        ctx.save_for_backward(rows, weight, small, large, low)
+        ctx.scaling, ctx.given = scaling, given.dtype
+        return result.view(*given.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Any, None, Any, Any, None]:
+        """The gradients of x, A and B; W is frozen."""
+        rows, weight, small, large, low = ctx.saved_tensors
+        grad = grads[0].reshape(-1, weight.shape[0])
+        along = (grad @ large).mul_(ctx.scaling)
+        back = None
+        if ctx.needs_input_grad[0]:
+            back = (grad @ weight).addmm_(along, small).to(ctx.given).view(*grads[0].shape[:-1], -1)
+        return back, None, (along.T @ rows).float(), (grad.T @ low).float().mul_(ctx.scaling), None
