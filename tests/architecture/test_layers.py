@@ -18,16 +18,9 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"cpu_training"}),
 )
 
-_MODELS = (
-    "stages/lib/llm/",
-    "stages/lib/pretrained.py",
-    "stages/lib/training.py",
-    "stages/lib/cpu_training.py",
-    "stages/base/",
-    "stages/reader/",
-    "stages/sft/",
-    "stages/rl/",
-)
+_TRAINERS = ("stages/lib/cpu_training.py", "stages/sft/", "stages/rl/")
+_ADAPTERS = (*_TRAINERS, "stages/lib/training.py", "stages/base/", "stages/reader/")
+_MODELS = (*_ADAPTERS, "stages/lib/llm/", "stages/lib/pretrained.py")
 
 DOORS: dict[str, tuple[str, ...]] = {
     "great_expectations": ("stages/gate/",),
@@ -35,15 +28,8 @@ DOORS: dict[str, tuple[str, ...]] = {
     "mlflow": ("stages/lib/tracking.py", "stages/lib/mlflow_sink.py"),
     "hydra": ("stages/params.py",),
     "omegaconf": ("stages/params.py",),
-    "trl": ("stages/lib/training.py", "stages/lib/cpu_training.py", "stages/sft/", "stages/rl/"),
-    "peft": (
-        "stages/lib/training.py",
-        "stages/lib/cpu_training.py",
-        "stages/base/",
-        "stages/reader/",
-        "stages/sft/",
-        "stages/rl/",
-    ),
+    "trl": _TRAINERS,
+    "peft": _ADAPTERS,
     "torch": _MODELS,
     "transformers": _MODELS,
     "safetensors": _MODELS,

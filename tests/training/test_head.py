@@ -113,10 +113,11 @@ def test_a_model_whose_adapters_are_off_is_the_model_below(tmp_path: Path) -> No
 
     model = adapted(tmp_path)
     lean_on_cpu(SimpleNamespace(model=model), TEMPERATURE)
-    on = scored(model, trained(model))[0].log_probs
-    with model.disable_adapter(), torch.no_grad():
-        ids = torch.arange(3, 27).view(2, 12)
-        off = model(input_ids=ids).logits
+    ids = torch.arange(3, 27).view(2, 12)
+    with torch.no_grad():
+        on = model(input_ids=ids).logits
+        with model.disable_adapter():
+            off = model(input_ids=ids).logits
         below = model.unload()(input_ids=ids).logits
     assert torch.allclose(off, below, atol=1e-5)
-    assert not torch.allclose(on, torch.zeros_like(on))
+    assert not torch.allclose(on, off, atol=1e-3)
