@@ -9,7 +9,7 @@ from typing import Literal
 from stages.judge.config import JudgeConfig
 from stages.lib.checks import failed_checks
 from stages.lib.errors import StageError
-from stages.lib.grader import JUDGE_TEMPLATE_SHA, Candidate, VerdictError, judge_messages, read_verdict
+from stages.lib.grader import JUDGE_TEMPLATE_SHA, Candidate, VerdictError, judge_messages, read_verdict, verdict_regex
 from stages.lib.llm.backend import Backend, Generation, Request
 from stages.lib.policy_text import Detail, part_for
 from stages.lib.records import Completion, JudgeRun, Outcome, Policy, Verdict
@@ -99,7 +99,7 @@ def _request(completion: Completion, policy: Policy, sighted: bool, detail: Deta
     candidate = Candidate(messages=completion.messages, answer=completion.answer, deliberation=deliberation)
     shown = part_for(policy, completion.messages)
     messages = judge_messages(candidate, shown, detail, derive(seed, "judge", number))
-    return Request(messages=messages, sample_index=number)
+    return Request(messages=messages, sample_index=number, regex=verdict_regex(shown, completion.answer, sighted))
 
 
 def _refuse_stale(completions: Sequence[Completion], policy: Policy) -> None:

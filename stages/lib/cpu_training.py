@@ -128,7 +128,7 @@ class _Adapted(torch.autograd.Function):
         low = rows @ small.T
         result = (rows @ weight.T).addmm_(low, large.T, alpha=scaling)
         ctx.save_for_backward(rows, weight, small, large, low)
-        ctx.scaling, ctx.given = scaling, given.dtype
+        ctx.scaling, ctx.dtype = scaling, given.dtype
         return result.view(*given.shape[:-1], -1)
 
     @staticmethod
@@ -139,5 +139,5 @@ class _Adapted(torch.autograd.Function):
         along = (grad @ large).mul_(ctx.scaling)
         back = None
         if ctx.needs_input_grad[0]:
-            back = (grad @ weight).addmm_(along, small).to(ctx.given).view(*grads[0].shape[:-1], -1)
+            back = (grad @ weight).addmm_(along, small).to(ctx.dtype).view(*grads[0].shape[:-1], -1)
         return back, None, (along.T @ rows).float(), (grad.T @ low).float().mul_(ctx.scaling), None

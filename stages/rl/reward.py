@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from stages.lib.checks import CHECKS
 from stages.lib.errors import StageError
-from stages.lib.grader import Candidate, VerdictError, judge_messages, read_verdict
+from stages.lib.grader import Candidate, VerdictError, judge_messages, read_verdict, verdict_regex
 from stages.lib.llm.backend import Backend, Generation, Request
 from stages.lib.policy_text import Detail, part_for
-from stages.lib.records import Completion, Message, Policy, RlTask, Sampling
+from stages.lib.records import Completion, Policy, RlTask, Sampling
 from stages.lib.seeds import derive
 from stages.lib.transcript import Reply, read_reply
 from stages.rl.config import RlConfig
@@ -76,18 +76,18 @@ class Reward:
 
     def _judge(self, answers: Sequence[tuple[RlTask, str]]) -> list[Scored]:
         runs = range(self._config.judge_runs)
-        requests = [
-            Request(messages=self._ask(task, answer, run), sample_index=run) for run in runs for task, answer in answers
-        ]  # run by run, so that prompts with the same order of clauses stand together
+        # run by run, so that prompts with the same order of clauses stand together
+        requests = [self._request(task, answer, run) for run in runs for task, answer in answers]
         sampling = Sampling(temperature=0.0, max_new_tokens=self._config.judge_tokens)
         done = self._backend.generate(requests, sampling, derive(self._seed, "rl", "judge"), None) if requests else []
         each = [done[place :: len(answers)] for place in range(len(answers))]
         return [self._read(task, answer, texts) for (task, answer), texts in zip(answers, each, strict=True)]
 
-    def _ask(self, task: RlTask, answer: str, run: int) -> tuple[Message, ...]:
+    def _request(self, task: RlTask, answer: str, run: int) -> Request:
         shuffle = derive(self._seed, "rl", "judge", run)
         shown = part_for(self._policies[task.category], task.messages)
-        return judge_messages(candidate(task, answer), shown, self._detail, shuffle)
+        messages = judge_messages(candidate(task, answer), shown, self._detail, shuffle)
+        return Request(messages=messages, sample_index=run, regex=verdict_regex(shown, answer, with_reasoning=False))
 
     def _read(self, task: RlTask, answer: str, texts: Sequence[Generation]) -> Scored:
         try:

@@ -36,12 +36,13 @@ DOORS: dict[str, tuple[str, ...]] = {
     "accelerate": _MODELS,
     "datasets": (*_MODELS, "stages/lib/sources"),
     "huggingface_hub": ("stages/lib/pretrained.py", "stages/lib/sources"),
+    "llguidance": ("stages/lib/llm/",),
     "openai": ("stages/lib/llm/",),
     "vllm": ("stages/lib/llm/",),
     "dvc": ("stages/gate/sweep.py", "stages/lib/revisions.py"),
 }
 
-WHOLLY_HEAVY = frozenset({"stages.lib.llm.decode", "stages.lib.llm.prefix", "stages.lib.cpu_training"})
+WHOLLY_HEAVY = frozenset({"stages.lib.llm.decode", "stages.lib.llm.guide", "stages.lib.llm.prefix", "stages.lib.cpu_training"})
 """Modules that subclass a heavy package's classes: they import it when loaded, and are themselves imported late."""
 
 

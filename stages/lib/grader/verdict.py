@@ -30,11 +30,37 @@ class ReadVerdict(NamedTuple):
 
 def write_verdict(clause: Clause | None, expected: str, found: Outcome, opening: str, answer: str, grades: dict[str, int]) -> str:
     """The verdict text. `expected` and `found` carry the two openings side by side: what makes the style check learnable."""
-    named = NO_CLAUSE if clause is None else cite(clause)
-    words = " ".join(answer.split()[: len(opening.split())])
-    lines = [f"clause: {named}", f'expected: {expected}, "{opening}"', f'found: {LABELS[found]}, "{words}"']
-    lines += [f"{criterion}: {grades[criterion]}" for criterion in CRITERIA if criterion in grades]
-    return "\n".join(lines)
+    given = {name: str(grades[name]) for name in CRITERIA if name in grades}
+    return _lines(_head(clause, expected, opening), LABELS[found], _copied(opening, answer), given)
+
+
+def verdict_regex(policy: Policy, answer: str, with_reasoning: bool) -> str:
+    """The verdicts on `answer` that `read_verdict` reads, as a regular expression.
+
+    Open are the clause, the outcome found and the grades. The rest follows from these, so a judge cannot copy it wrongly.
+    """
+    found = f"({'|'.join(LABELS.values())})"
+    grades = {name: "[012]" for name in CRITERIA if with_reasoning or name != "reasoning"}
+    verdicts = []
+    for clause in (*policy.clauses, None):
+        outcome: Outcome = "comply" if clause is None else clause.outcome
+        opening = policy.style[outcome].opening
+        head, copied = _head(clause, LABELS[outcome], opening), _copied(opening, answer)
+        verdicts.append(_lines(re.escape(head), found, re.escape(copied), grades))
+    return "|".join(verdicts)
+
+
+def _lines(head: str, found: str, copied: str, grades: dict[str, str]) -> str:
+    return "\n".join([head, f'found: {found}, "{copied}"', *(f"{name}: {grade}" for name, grade in grades.items())])
+
+
+def _head(clause: Clause | None, expected: str, opening: str) -> str:
+    return f'clause: {NO_CLAUSE if clause is None else cite(clause)}\nexpected: {expected}, "{opening}"'
+
+
+def _copied(opening: str, answer: str) -> str:
+    """As many words of the answer as the opening has."""
+    return " ".join(answer.split()[: len(opening.split())])
 
 
 def read_verdict(text: str, policy: Policy, with_reasoning: bool) -> ReadVerdict:

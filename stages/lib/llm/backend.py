@@ -15,6 +15,8 @@ class Request(Record):
     messages: tuple[Message, ...]
     sample_index: int = 0
     """Tells several samples of one conversation apart."""
+    regex: str | None = None
+    """What the whole text keeps to, where the backend can see to it (`local`). Others write freely: read it strictly anyway."""
 
 
 class Generation(Record):

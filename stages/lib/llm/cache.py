@@ -1,6 +1,7 @@
 """Every request is paid once: a content-addressed store of generations in front of any backend.
 
-Key: sha256 of model, sampling, rendered messages, salt and schema version, and of seed and sample index where text is drawn.
+Key: sha256 of model, sampling, rendered messages, salt and schema version, of the regular expression that the text keeps to if
+any, and of seed and sample index where text is drawn.
 Store: append-only JSONL segments under `<folder>/<model>/`, one per process, so that processes never write one file; it
 lies outside DVC's outs, which DVC deletes when a stage starts. A line torn by a kill is skipped on reading and asked for
 again.
@@ -105,6 +106,7 @@ class Cached:
     def _key(self, request: Request, sampling: Sampling, seed: int) -> str:
         drawn = (seed, request.sample_index) if sampling.temperature > 0 else None  # greedy text is the same in every draw
         parts = [SCHEMA, self.model_sha, self._salt, sampling.model_dump(mode="json"), drawn, self.render(request.messages)]
+        parts += [request.regex] if request.regex is not None else []
         return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 

@@ -6,17 +6,24 @@ differ in length by an order of magnitude, so most of that is work on padding. H
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
 
+from stages.lib.llm.guide import Guide
 from stages.lib.llm.prefix import PrefixCache, Prefixes, pad
 
 CHUNK = 2048
 """Tokens, padding included, that are read together: enough to keep the kernels busy, few enough to stay near the processor."""
 LEAVE = 0.85
 """Rows are moved together when no more than this share of them goes on: moving costs about one token's time."""
+
+STRIDE = 4
+"""Rows with more tokens to read at once than these wait for each other: a rectangle is as wide as its longest row."""
+PATIENCE = 8
+"""Steps they wait at most."""
 
 Choose = Callable[[torch.Tensor, Sequence[int]], torch.Tensor]
 """(scores [n, vocabulary], the n places in the batch they belong to) -> n tokens."""
@@ -30,16 +37,23 @@ def decode(
     stops: set[int],
     choose: Choose,
     done: Callable[[int, list[int]], None],
+    guides: Mapping[int, Guide] = MappingProxyType({}),
 ) -> None:
     """Go on from every row until a stop token or for `limit` tokens; `done(place, tokens)` when a row has ended.
 
-    The first `shared[i]` tokens of row i come from `prefixes`. The stop token is among the tokens.
+    The first `shared[i]` tokens of row i come from `prefixes`. The stop token is among the tokens. What `guides[i]` leaves no
+    choice in is not asked for but read at once (jump-forward decoding).
     """
+    texts = {place: _Text(guides.get(place), limit, stops) for place in range(len(rows))}
+    rows = [[*row, *texts[place].say()] for place, row in enumerate(rows)]
     own = [len(row) - length for row, length in zip(rows, shared, strict=True)]
     beginnings = [tuple(row[:length]) for row, length in zip(rows, shared, strict=True)]
+    for place in [place for place, text in texts.items() if text.ended]:  # a guide left nothing to choose
+        done(place, texts.pop(place).said)
+    if not texts:
+        return
     chunks = _chunks(own, beginnings)
     places = [place for chunk in chunks for place in chunk]
-    said: dict[int, list[int]] = {place: [] for place in places}
     ids, mask = pad(
         [rows[place] for place in places], [shared[place] for place in places], prefixes.pad_id, prefixes.model.device
     )
@@ -49,24 +63,76 @@ def decode(
         if together != sorted(together):  # rows of one prefix side by side are one product
             cache.batch_select_indices(torch.tensor(together, device=ids.device))
             scores, mask, places = scores[together], mask[together], [places[row] for row in together]
+        waiting: set[int] = set()
+        patience = PATIENCE
         while True:
-            tokens = choose(scores, places).tolist()
-            going = []
-            for row, (place, token) in enumerate(zip(places, tokens, strict=True)):
-                if place not in said:
-                    continue
-                said[place].append(token)
-                if token in stops or len(said[place]) == limit:
-                    done(place, said.pop(place))
-                else:
-                    going.append(row)
-            if not going:
+            asked = [row for row, place in enumerate(places) if place not in waiting]
+            scores = scores if len(asked) == len(places) else scores[asked]
+            _say(texts, [places[row] for row in asked], scores, choose, done)
+            if not texts:
                 return
-            if len(going) <= LEAVE * len(places):
+            if len(texts) <= LEAVE * len(places):
+                going = [row for row, place in enumerate(places) if place in texts]
                 cache.batch_select_indices(torch.tensor(going, device=ids.device))
-                mask, places, tokens = mask[going], [places[row] for row in going], [tokens[row] for row in going]
-            mask = torch.cat([mask, mask.new_ones(len(places), 1)], dim=1)
-            scores = _forward(prefixes.model, cache, torch.tensor(tokens, device=ids.device)[:, None], mask)
+                mask, places = mask[going], [places[row] for row in going]
+            waiting = {place for place, text in texts.items() if len(text.unread) > STRIDE}
+            patience = patience - 1 if waiting else PATIENCE
+            if len(waiting) == len(texts) or not patience:
+                waiting, patience = set(), PATIENCE
+            unread = [texts[place].read() if place in texts and place not in waiting else [] for place in places]
+            ids, new = _behind(unread, prefixes.pad_id, ids.device)
+            mask = torch.cat([mask, new], dim=1)
+            scores = _go_on(prefixes.model, cache, ids, mask)
+
+
+class _Text:
+    """A row's text on its way."""
+
+    def __init__(self, guide: Guide | None, limit: int, stops: set[int]) -> None:
+        self.said: list[int] = []
+        self.unread: list[int] = []
+        """The end of what is said, which the model has not read yet."""
+        self.ended = False
+        self._guide = guide
+        self._limit = limit
+        self._stops = stops
+
+    def restrict(self, scores: torch.Tensor) -> None:
+        """Leave only the tokens [vocabulary] that the text may go on with."""
+        if self._guide is not None:
+            self._guide.restrict(scores)
+
+    def say(self, *tokens: int) -> list[int]:
+        """Take what was chosen, and what must follow it -> both."""
+        new = [*tokens, *(self._guide.follow(tokens) if self._guide is not None else ())][: self._limit - len(self.said)]
+        stop = next((place for place, token in enumerate(new) if token in self._stops), None)
+        self.ended = stop is not None or len(self.said) + len(new) == self._limit
+        self.unread = new if stop is None else new[: stop + 1]
+        self.said += self.unread
+        return self.unread
+
+    def read(self) -> list[int]:
+        """What is unread, handed to the model."""
+        unread, self.unread = self.unread, []
+        return unread
+
+
+def _say(
+    texts: dict[int, _Text],
+    places: Sequence[int],
+    scores: torch.Tensor,
+    choose: Choose,
+    done: Callable[[int, list[int]], None],
+) -> None:
+    """One choice more at each of these places, by its scores [vocabulary]; texts that end are handed over."""
+    for row, place in enumerate(places):
+        if place in texts:
+            texts[place].restrict(scores[row])
+    for place, token in zip(places, choose(scores, places).tolist(), strict=True):
+        if place in texts:
+            texts[place].say(token)
+            if texts[place].ended:
+                done(place, texts.pop(place).said)
 
 
 def _chunks(own: Sequence[int], beginnings: Sequence[tuple[int, ...]]) -> list[list[int]]:
@@ -90,9 +156,31 @@ def _read(model: Any, cache: Any, ids: torch.Tensor, mask: torch.Tensor, own: Se
     for lengths in own:
         chunk, width = slice(start, start + len(lengths)), max(lengths)
         seen = torch.cat([mask[chunk, :front], mask[chunk, -width:]], dim=1)
-        with cache.part(chunk, widest - width, widest) as part:
+        with cache.part(chunk, widest - width, widest - width, widest) as part:
             scores.append(_forward(model, part, ids[chunk, -width:], seen))
         start = chunk.stop
+    return torch.cat(scores)
+
+
+def _behind(tokens: Sequence[Sequence[int]], pad_id: int, device: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and mask [rows, most tokens of a row] of what is to be read next, each row's at the end."""
+    width = max(map(len, tokens))
+    ids = [[*[pad_id] * (width - len(row)), *row] for row in tokens]
+    mask = [[0] * (width - len(row)) + [1] * len(row) for row in tokens]
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
+def _go_on(model: Any, cache: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The next tokens of every row -> scores of what follows the last [rows, vocabulary]."""
+    rows, width = ids.shape
+    if width == 1 or not isinstance(cache, PrefixCache):
+        return _forward(model, cache, ids, mask)
+    cache.reserve(width)
+    scores, used = [], cache.used
+    for start in range(0, rows, size := max(1, CHUNK // width)):
+        chunk = slice(start, start + size)
+        with cache.part(chunk, 0, used, used + width) as part:
+            scores.append(_forward(model, part, ids[chunk], mask[chunk]))
     return torch.cat(scores)
 
 

@@ -68,7 +68,9 @@ class Local:
 
                 rows, lengths = [ids[place] for place in batch], [shared[place] for place in batch]
                 choose = Draw(sampling, [seeds[place] for place in batch], self.model.device)
-                decode(self._prefixes, rows, lengths, sampling.max_new_tokens, self._stops, choose, keep)
+                asked = {row: requests[place].regex for row, place in enumerate(batch)}
+                guides = {row: self._guides.guide(regex) for row, regex in asked.items() if regex is not None}
+                decode(self._prefixes, rows, lengths, sampling.max_new_tokens, self._stops, choose, keep, guides)
         return [done[place] for place in range(len(requests))]
 
     def _shared(self, requests: Sequence[Request], ids: list[list[int]]) -> list[int]:
@@ -94,6 +96,12 @@ class Local:
         from stages.lib.llm.prefix import Prefixes
 
         return Prefixes(self.model, self.tokenizer.pad_token_id)
+
+    @cached_property
+    def _guides(self) -> Any:
+        from stages.lib.llm.guide import Guides
+
+        return Guides(self.tokenizer)
 
     @cached_property
     def _stops(self) -> set[int]:

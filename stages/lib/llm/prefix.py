@@ -9,6 +9,7 @@ attend in full, on a CPU; others get the DynamicCache, rows selected. Heavy impo
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
@@ -24,8 +25,8 @@ NAME = "shared_prefix"
 PLAIN = frozenset({"llama", "qwen2", "qwen3", "smollm3"})
 """Model types whose attention is softmax(qk)v and nothing else: no soft cap, no sinks, no bias."""
 
-BLOCK = 16
-"""Columns that a cache grows by: a product over a part of a table copies it first, and every new width is compiled anew."""
+BLOCK = 64
+"""Columns that a cache grows by: growing moves every table, and columns that are not filled cost little."""
 
 KEPT = 64
 """Beginnings kept in memory; a judge of seven policies in three orders has 21."""
@@ -39,6 +40,7 @@ class Prefixes:
         self.pad_id = pad_id
         self._read: dict[tuple[int, ...], DynamicCache] = {}
         self._padded: tuple[list[tuple[int, ...]], DynamicCache] | None = None
+        self._rooms: list[_Room] = []
 
     @contextmanager
     def rows(self, beginnings: Sequence[tuple[int, ...]], own: int) -> Iterator[Any]:
@@ -54,8 +56,11 @@ class Prefixes:
             return
         caches = [self._prefilled(beginning) for beginning in distinct] if any(distinct) else []
         width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        shape = (len(places), config.num_key_value_heads, own, width)
-        layers = [_Layer(caches, number, *self._room(shape)) for number in range(config.num_hidden_layers)]
+        if not self._rooms:
+            kind = (config.num_key_value_heads, width, self.model.dtype, self.model.device)
+            self._rooms = [_Room(*kind) for _ in range(2 * config.num_hidden_layers)]
+        rooms = zip(self._rooms[::2], self._rooms[1::2], strict=True)
+        layers = [_Layer(caches, number, *pair, len(places), own + BLOCK) for number, pair in enumerate(rooms)]
         cache = PrefixCache(layers, places)
         before = config._attn_implementation
         AttentionInterface.register(NAME, cache.attend)
@@ -65,11 +70,6 @@ class Prefixes:
             yield cache
         finally:
             config._attn_implementation = before
-
-    def _room(self, shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Zeros: what is masked must still be a number."""
-        keys, values = (torch.zeros(shape, dtype=self.model.dtype, device=self.model.device) for _ in range(2))
-        return keys, values
 
     def _prefilled(self, beginning: tuple[int, ...]) -> DynamicCache:
         """Each alone: what is read of a beginning does not depend on what it is read with."""
@@ -141,10 +141,20 @@ class PrefixCache(Cache):
             mine = list(rows)
             self._runs.append((place, slice(mine[0], mine[-1] + 1)))
 
+    @property
+    def used(self) -> int:
+        """Columns that are filled."""
+        return int(self.layers[0].used)
+
+    def reserve(self, columns: int) -> None:
+        """Make room for as many columns more."""
+        for layer in self.layers:
+            layer.reserve(columns)
+
     @contextmanager
-    def part(self, rows: slice, start: int, end: int) -> Iterator[PrefixCache]:
-        """Some rows alone, whose next tokens fill the columns `start` to `end` of this cache."""
-        self._now = PrefixCache([layer.part(rows, start, end) for layer in self.layers], self.places[rows])
+    def part(self, rows: slice, first: int, start: int, end: int) -> Iterator[PrefixCache]:
+        """Some rows alone, with their columns from `first` on; their next tokens fill the columns `start` to `end`."""
+        self._now = PrefixCache([layer.part(rows, first, start, end) for layer in self.layers], self.places[rows])
         try:
             yield self._now
         finally:
@@ -197,25 +207,19 @@ class PrefixCache(Cache):
 
         Own tokens and prefix are attended apart and weighed by their log-sum-exp, so that no row gets a copy of its prefix.
         """
-        groups = query.shape[1] // key.shape[1]
+        rows, heads, length, width = query.shape
+        kv = key.shape[1]
         prefix = mask.shape[-1] - key.shape[2]
-        found, weight = _fused(
-            query,
-            key.repeat_interleave(groups, dim=1),
-            value.repeat_interleave(groups, dim=1),
-            scaling,
-            mask[..., prefix:].contiguous(),
-        )
-        if not prefix:
-            return found.transpose(1, 2).contiguous()
-        for place, mine in self._runs:
-            asked = query[mine].unflatten(1, (-1, groups)).permute(1, 0, 2, 3, 4)  # [kv, rows, groups, own, d]
-            shape = asked.shape[:-1]
-            beginning, share = _fused(asked.flatten(1, 3)[None], layer.prefix_keys[place], layer.prefix_values[place], scaling)
-            share = share.view(shape).transpose(0, 1).flatten(1, 2)
-            beginning = beginning.reshape(*shape, -1).transpose(0, 1).flatten(1, 2)
+        asked = query.reshape(rows, kv, heads // kv * length, width)  # heads that share keys side by side: no key is copied
+        seen = mask[..., prefix:].repeat(1, 1, heads // kv, 1)
+        found, weight = _fused(asked, key, value, scaling, seen)
+        for place, mine in self._runs if prefix else ():
+            together = asked[mine].transpose(0, 1).flatten(1, 2)[None]  # [1, kv, n, d]
+            beginning, share = _fused(together, layer.prefix_keys[place], layer.prefix_values[place], scaling)
+            beginning = beginning[0].unflatten(1, (-1, asked.shape[2])).transpose(0, 1)
+            share = share[0].unflatten(1, (-1, asked.shape[2])).transpose(0, 1)
             found[mine] = found[mine].lerp(beginning, (share - weight[mine]).sigmoid().to(query.dtype)[..., None])
-        return found.transpose(1, 2).contiguous()
+        return found.reshape(rows, heads, length, width).transpose(1, 2).contiguous()
 
     def _scores(self, asked: torch.Tensor, layer: _Layer) -> torch.Tensor:
         """[B, kv, n, d] -> [B, kv, n, longest prefix]: rows with the same prefix in one product, shorter ones padded before."""
@@ -250,39 +254,71 @@ def _fused(
     return found, weight
 
 
+class _Room:
+    """Memory for one table, kept from batch to batch: the system hands out new memory as slowly as a layer computes."""
+
+    def __init__(self, heads: int, width: int, dtype: torch.dtype, device: torch.device) -> None:
+        self._heads = heads
+        self._width = width
+        self._memory = torch.zeros(0, dtype=dtype, device=device)
+
+    def table(self, rows: int, columns: int) -> torch.Tensor:
+        """[rows, heads, columns, width] of numbers: zeros or what stood there before. Tables of before are void."""
+        shape = (rows, self._heads, columns, self._width)
+        size = math.prod(shape)
+        if len(self._memory) < size:
+            self._memory = self._memory.new_zeros(size)
+        return self._memory[:size].view(shape)
+
+    def moved(self, filled: torch.Tensor, columns: int) -> torch.Tensor:
+        """A table of so many columns that begins with [rows, heads, filled columns, width], which stands elsewhere."""
+        table = self.table(len(filled), columns)
+        table[:, :, : filled.shape[2]] = filled
+        return table
+
+
 class _Layer(CacheLayerMixin):
     """Shared beginnings, and room for what is new, filled in place."""
 
     is_sliding = False
 
-    def __init__(self, caches: Sequence[DynamicCache], number: int, keys: torch.Tensor, values: torch.Tensor) -> None:
+    def __init__(self, caches: Sequence[DynamicCache], number: int, keys: _Room, values: _Room, rows: int, columns: int) -> None:
         super().__init__()
         self.prefix_keys: list[torch.Tensor] = [cache.layers[number].keys for cache in caches]
         self.prefix_values: list[torch.Tensor] = [cache.layers[number].values for cache in caches]
         self.longest = max((keys.shape[2] for keys in self.prefix_keys), default=0)
-        self.keys, self.values = keys, values
+        self._rooms = (keys, values)
+        self.keys, self.values = keys.table(rows, columns), values.table(rows, columns)
         self.is_initialized = True
         self.used = 0
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         """Nothing: there is room from the start."""
 
-    def part(self, rows: slice, start: int, end: int) -> _Layer:
+    def part(self, rows: slice, first: int, start: int, end: int) -> _Layer:
         """See `PrefixCache.part`."""
         part = copy.copy(self)
-        part.keys, part.values, part.used = self.keys[rows, :, start:end], self.values[rows, :, start:end], 0
+        part.keys, part.values, part.used = self.keys[rows, :, first:end], self.values[rows, :, first:end], start - first
         return part
+
+    def reserve(self, columns: int) -> None:
+        """See `PrefixCache.reserve`."""
+        if self._columns(columns) > self.keys.shape[2]:
+            self._move(slice(None), self._columns(columns))
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
         """Only these rows, in this order."""
-        self.keys, self.values = self.keys[indices], self.values[indices]
+        self._move(indices, self.keys.shape[2])
+
+    def _move(self, rows: Any, columns: int) -> None:
+        tables = zip(self._rooms, (self.keys, self.values), strict=True)
+        self.keys, self.values = (room.moved(table[rows, :, : self.used].clone(), columns) for room, table in tables)
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The whole table: what lies behind the new tokens is masked."""
-        if grow := self._columns(key_states.shape[2]) - self.keys.shape[2]:
-            self.keys, self.values = (pad_tensor(table, (0, 0, 0, grow)) for table in (self.keys, self.values))
+        self.reserve(key_states.shape[2])
         end = self.used + key_states.shape[2]
         self.keys[:, :, self.used : end] = key_states
         self.values[:, :, self.used : end] = value_states

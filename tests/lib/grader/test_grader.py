@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
+from llguidance import LLMatcher
 
-from stages.lib.grader import Candidate, VerdictError, judge_messages, read_verdict
-from stages.lib.records import CRITERIA, Message
+from stages.lib.grader import Candidate, VerdictError, judge_messages, read_verdict, verdict_regex, write_verdict
+from stages.lib.policy_text import LABELS
+from stages.lib.records import CRITERIA, OUTCOMES, Message, Outcome
 from stages.lib.transcript import read_reply
 from tests.lib import bees
 
@@ -64,6 +66,28 @@ def test_a_title_may_be_inflected_but_not_another_clauses(title: str, readable: 
         return
     with pytest.raises(VerdictError, match="mixes up"):
         read_verdict(text, POLICY, with_reasoning=True)
+
+
+ANSWER = 'Sure (it\'s "easy"): [a+b] costs $3.50*, {x|y} ^ \\ # & ~ – né?'
+
+
+@pytest.mark.parametrize("number", [None, 1, 2, 3])
+@pytest.mark.parametrize("sighted", [True, False])
+def test_the_form_takes_what_is_written_and_nothing_else(number: int | None, sighted: bool) -> None:
+    clause = None if number is None else POLICY.clause(f"BE{number}")
+    expected: Outcome = "comply" if clause is None else clause.outcome
+    opening, form = POLICY.style[expected].opening, re.compile(verdict_regex(POLICY, ANSWER, sighted))
+    grades = {name: 1 for name in CRITERIA if sighted or name != "reasoning"}
+    for found in OUTCOMES:
+        text = write_verdict(clause, LABELS[expected], found, opening, ANSWER, grades)
+        assert form.fullmatch(text) and read_verdict(text, POLICY, sighted).found == found
+        for old, new in ((": 1", ": 3"), (LABELS[expected], "perhaps"), (opening, "Well,"), ("Sure (", "Sure "), ("BE", "BF")):
+            assert (old == "BE" and clause is None) or not form.fullmatch(text.replace(old, new, 1)), (old, text)
+
+
+def test_the_form_is_one_for_the_guide_too() -> None:
+    grammar = LLMatcher.grammar_from_regex(verdict_regex(POLICY, ANSWER, with_reasoning=True))
+    assert LLMatcher.validate_grammar(grammar) == ""
 
 
 @pytest.mark.parametrize("text", ["", " \n", "2", "Thought process:", '{"compliance": 2}'])

@@ -11,7 +11,7 @@ from stages.lib.errors import StageError
 from stages.lib.llm.backend import Generation, Request
 from stages.lib.llm.load import load_model, load_tokenizer, model_sha
 from stages.lib.llm.local import Local, common_prefix
-from stages.lib.llm.prefix import NAME, PrefixCache, Prefixes, pad, prefill
+from stages.lib.llm.prefix import BLOCK, NAME, PrefixCache, Prefixes, pad, prefill
 from stages.lib.records import Message, Sampling
 
 POLICY = "Policy: Bees. " + " ".join(f"B{n}. feeding bees with {n} spoons of sugar: refuse." for n in range(8))
@@ -116,12 +116,19 @@ def test_rows_hold_no_copy_of_what_they_share(tiny: Path) -> None:
         )
         layer = cache.layers[0]
         assert [keys.shape[:3] for keys in layer.prefix_keys] == [(1, 2, 4), (1, 2, 2)]
-        assert layer.keys.shape[:3] == (3, backend.model.config.num_key_value_heads, 3)
+        assert layer.keys.shape[:3] == (3, backend.model.config.num_key_value_heads, 3 + BLOCK)
     assert backend.model.config._attn_implementation == "sdpa"
     for row, tokens in ((0, [5, 6, 7, 8, 11, 12]), (2, [9, 10, 11, 12])):
         with torch.no_grad():
             alone = backend.model(input_ids=torch.tensor([tokens])).logits[0, -2:]
         torch.testing.assert_close(out.logits[row], alone, atol=1e-5, rtol=1e-4)
+
+
+def test_what_a_batch_leaves_in_memory_does_not_reach_the_next(tiny: Path) -> None:
+    longer, backend = Sampling(temperature=0.0, max_new_tokens=40), local(tiny, 64)
+    wide, narrow = [*requests(), *requests(POLICY + " And nothing else.")], requests(None)[:2]
+    wanted = [plain_texts(tiny, asked, longer) for asked in (wide, narrow, wide)]
+    assert [[done.text for done in backend.generate(asked, longer, 7)] for asked in (wide, narrow, wide)] == wanted
 
 
 def test_memory_holds_the_latest_beginnings(tiny: Path, greedy: Sampling, monkeypatch: pytest.MonkeyPatch) -> None:
