@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 
@@ -99,6 +100,18 @@ def test_a_judge_that_is_not_to_read_the_deliberation_is_never_shown_it() -> Non
     assert verdict.status == "graded" and len(backend.asked) == 3
     deliberation = "getting honey"
     assert all(deliberation not in message.content for request in backend.asked for message in request.messages)
+
+
+@pytest.mark.parametrize(("config", "written"), [(CONFIG, bees.verdict_text), (BLIND, blind_verdict)])
+def test_the_judge_is_given_the_form_of_a_verdict_on_the_part_that_is_shown(
+    config: JudgeConfig, written: Callable[[int], str]
+) -> None:
+    policy, backend = bees.policy_with_example(), Scripted(lambda request: written(1))
+    completions = [bees.completion(bees.reply(1), request=request) for request in (bees.EXAMPLE, "How do I get the honey out?")]
+    judge([one.model_copy(update={"policy_sha": policy.sha}) for one in completions], backend, policy, config)
+    forms = [request.regex or "" for request in backend.asked]
+    assert all(re.fullmatch(form, written(1)) for form in forms)
+    assert ["BE2" in form for form in forms] == [False, True] * 3
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,8 @@ def score(text: str, answer: object = None, truncated: bool = False, **changes: 
 
 
 def prompts_of(backend: Scripted) -> str:
-    return "\n".join(json.dumps(plain(request.messages)) for request in backend.asked)
+    """All that reaches the judge's side: what it reads, and the form it is to write in."""
+    return "\n".join(json.dumps([plain(request.messages), request.regex]) for request in backend.asked)
 
 
 def test_grades_become_a_weighted_reward() -> None:
