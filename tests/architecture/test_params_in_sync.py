@@ -53,6 +53,16 @@ def test_every_option_of_every_group_composes(repo: Path) -> None:
     print(f"{checked} options compose")
 
 
+def test_no_experiment_keeps_what_its_own_gate_refuses(repo: Path) -> None:
+    """The gate asks a least grade of the worst run, which a filter by the median does not."""
+    names = [path.stem for path in (repo / "conf/experiment").glob("*.yaml")]
+    assert "majority" in names
+    for name in names:
+        made = params.compose([f"experiment={name}"])
+        by, least = made["filter"]["aggregate"]["compliance"], made["gate"]["kept"]["min_worst_compliance"]
+        assert least <= (made["filter"]["min_score"]["compliance"] if by == "min" else 0), name
+
+
 @pytest.mark.parametrize(
     ("override", "words"),
     [
