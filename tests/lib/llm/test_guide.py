@@ -11,31 +11,13 @@ from llguidance import LLMatcher
 from llguidance.hf import from_tokenizer
 
 from stages.lib.llm.backend import Request
-from stages.lib.llm.load import load_model, load_tokenizer, model_sha
-from stages.lib.llm.local import Local
-from stages.lib.records import Message, Sampling
+from stages.lib.llm.load import load_model, load_tokenizer
+from stages.lib.records import Sampling
+from tests.lib.llm.asked import POLICY, forms, local, requests
 
-POLICY = "Policy: Bees. " + " ".join(f"B{n}. feeding bees with {n} spoons of sugar: refuse." for n in range(8))
-TEXTS = ["Why is the sky blue?", "Hi", "May I feed my bees? " * 4, "honey", "Tell me of sugar water."]
 LONG = Sampling(temperature=0.0, max_new_tokens=200)
 FORM = r"clause: (feeding bees|old honey|why the sky is blue, and nothing but the sky)\. (ab|[a-f]{3,6})\ngrade: [0-9]"
 OTHER = r"(sugar|water|To comply, begin with a plain word)[.!?]{2}"
-
-
-def requests(regexes: list[str | None], system: str = POLICY) -> list[Request]:
-    return [
-        Request(
-            messages=(Message(role="system", content=system), Message(role="user", content=text)),
-            sample_index=number,
-            regex=regex,
-        )
-        for number, regex in enumerate(regexes)
-        for text in TEXTS
-    ]
-
-
-def local(folder: Path, batch_size: int = 64) -> Local:
-    return Local(lambda: load_model(folder, "float32"), load_tokenizer(folder), model_sha(folder), batch_size)
 
 
 def token_by_token(folder: Path, request: Request) -> str:
@@ -74,8 +56,8 @@ def test_texts_keep_to_the_form_and_are_those_of_the_plain_loop(
         ("prefix.BLOCK", block),
     ):
         monkeypatch.setattr(f"stages.lib.llm.{name}", value)
-    asked = [*requests([FORM, OTHER]), *requests([FORM], POLICY + " And nothing else.")]
-    done = local(tiny).generate(asked, LONG, 7)
+    asked = [*forms(FORM, OTHER), *requests(POLICY + " And nothing else.", FORM)]
+    done = local(tiny, 64).generate(asked, LONG, 7)
     assert all(
         re.fullmatch(request.regex or "", text.text) and not text.truncated for request, text in zip(asked, done, strict=True)
     )
@@ -84,18 +66,18 @@ def test_texts_keep_to_the_form_and_are_those_of_the_plain_loop(
 
 
 def test_free_and_guided_requests_share_a_batch(tiny: Path) -> None:
-    asked = requests([FORM, None, OTHER])
+    asked = forms(FORM, None, OTHER)
     alone = [local(tiny, 1).generate([request], LONG, 7)[0] for request in asked]
-    assert local(tiny).generate(asked, LONG, 7) == alone
+    assert local(tiny, 64).generate(asked, LONG, 7) == alone
 
 
 def test_guided_draws_belong_to_the_request(tiny: Path) -> None:
     drawn = LONG.model_copy(update={"temperature": 1.5})
-    asked = requests([FORM, OTHER, FORM])
-    whole = local(tiny).generate(asked, drawn, 7)
+    asked = forms(FORM, OTHER, FORM)
+    whole = local(tiny, 64).generate(asked, drawn, 7)
     assert local(tiny, 3).generate(asked[4:], drawn, 7) == whole[4:]
     assert all(re.fullmatch(request.regex or "", text.text) for request, text in zip(asked, whole, strict=True))
-    assert whole != local(tiny).generate(asked, drawn, 8)
+    assert whole != local(tiny, 64).generate(asked, drawn, 8)
 
 
 def test_the_model_is_asked_for_the_choices_alone(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +91,7 @@ def test_the_model_is_asked_for_the_choices_alone(tiny: Path, monkeypatch: pytes
         return real(model, cache, ids, mask)
 
     monkeypatch.setattr(decode, "_go_on", counted)
-    (done,) = local(tiny).generate(requests([r"[ab]the rest is long and can be said in this one way only [cd]"])[:1], LONG, 7)
+    (done,) = local(tiny, 64).generate(forms(r"[ab]the rest is long and can be said in this one way only [cd]")[:1], LONG, 7)
     assert len(widths) == 1 and widths[0] > 10
     assert done.text[1:-1] == "the rest is long and can be said in this one way only "
 
@@ -120,17 +102,17 @@ def test_what_leaves_no_choice_is_not_asked_for(tiny: Path, monkeypatch: pytest.
 
     monkeypatch.setattr("stages.lib.llm.decode._read", fail)
     said: list[int] = []
-    asked = requests([r"No clause covers it\."])
-    done = local(tiny).generate(asked, LONG, 7, lambda place, _: said.append(place))
+    asked = forms(r"No clause covers it\.")
+    done = local(tiny, 64).generate(asked, LONG, 7, lambda place, _: said.append(place))
     assert {text.text for text in done} == {"No clause covers it."} and sorted(said) == list(range(len(asked)))
 
 
 def test_a_guided_text_ends_at_the_limit(tiny: Path) -> None:
     short = Sampling(temperature=0.0, max_new_tokens=5)
-    done = local(tiny).generate(requests([FORM]), short, 7)
+    done = local(tiny, 64).generate(forms(FORM), short, 7)
     assert all(text.truncated and "clause: ".startswith(text.text[:3]) for text in done)
 
 
 def test_what_is_no_expression_is_refused(tiny: Path) -> None:
     with pytest.raises(ValueError, match=r"\(unclosed"):
-        local(tiny).generate(requests(["(unclosed"]), LONG, 7)
+        local(tiny, 64).generate(forms("(unclosed"), LONG, 7)

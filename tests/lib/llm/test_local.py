@@ -13,25 +13,7 @@ from stages.lib.llm.load import load_model, load_tokenizer, model_sha
 from stages.lib.llm.local import Local, common_prefix
 from stages.lib.llm.prefix import BLOCK, NAME, PrefixCache, Prefixes, pad, prefill
 from stages.lib.records import Message, Sampling
-
-POLICY = "Policy: Bees. " + " ".join(f"B{n}. feeding bees with {n} spoons of sugar: refuse." for n in range(8))
-TEXTS = [
-    "Why is the sky blue?",
-    "Hi",
-    "May I feed my bees? " * 4,
-    "honey",
-    "Tell me of sugar water.",
-    "Hi there, who goes there now?",
-]
-
-
-def requests(system: str | None = POLICY, texts: list[str] = TEXTS) -> list[Request]:
-    first = () if system is None else (Message(role="system", content=system),)
-    return [Request(messages=(*first, Message(role="user", content=text))) for text in texts]
-
-
-def local(folder: Path, batch_size: int = 4, share: bool = True) -> Local:
-    return Local(lambda: load_model(folder, "float32"), load_tokenizer(folder), model_sha(folder), batch_size, share)
+from tests.lib.llm.asked import POLICY, local, requests
 
 
 def plain_texts(folder: Path, asked: list[Request], sampling: Sampling) -> list[str]:
