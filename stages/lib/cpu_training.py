@@ -8,6 +8,7 @@ Heavy imports: to be imported where it is used.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -20,6 +21,8 @@ from stages.lib.training import IGNORE
 
 CHUNK = 64
 """Tokens whose scores are held at a time: few enough to stay near the processor."""
+SHARING = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
+"""Names of layers that a block of Llama's shape gives one and the same input."""
 
 
 def lean_on_cpu(trainer: Any, temperature: float = 1.0) -> Any:
@@ -33,9 +36,10 @@ def lean_on_cpu(trainer: Any, temperature: float = 1.0) -> Any:
         return trainer
     model = trainer.model.get_base_model() if isinstance(trainer.model, PeftModel) else trainer.model
     model.set_attn_implementation("eager")
-    for layer in model.modules():
-        if isinstance(layer, Linear):
-            layer.forward = functools.partial(_adapted, layer)
+    for layers in _with_one_input(model):
+        together = _Together(layers)
+        for layer in layers:
+            layer.forward = functools.partial(together.adapted, layer)
     unfused = model.forward
 
     @functools.wraps(type(model).forward)  # generate looks at the signature
@@ -57,6 +61,16 @@ def lean_on_cpu(trainer: Any, temperature: float = 1.0) -> Any:
 
     model.forward = forward
     return trainer
+
+
+def _with_one_input(model: Any) -> Iterator[list[Linear]]:
+    """All adapted layers, in groups that are given the same input."""
+    for block in model.modules():
+        adapted = {name: layer for name, layer in block.named_children() if isinstance(layer, Linear)}
+        for names in (*SHARING, *((name,) for name in adapted if not any(name in group for group in SHARING))):
+            layers = [adapted[name] for name in names if name in adapted]
+            if layers:
+                yield layers
 
 
 def _is_frozen(head: Any) -> bool:
@@ -107,37 +121,76 @@ class _Scored(torch.autograd.Function):
         return slopes * grads[0][:, None].to(slopes.dtype), None, None, None
 
 
-def _adapted(layer: Linear, given: Any, *args: Any, **kwargs: Any) -> Any:
-    """`forward` of a peft layer; by `_Adapted` where it is one plain adapter on a layer that is not trained itself."""
+class _Together:
+    """Adapted layers that a block gives one and the same input: the first that is asked works out all of them."""
+
+    def __init__(self, layers: Sequence[Linear]) -> None:
+        self.layers = layers
+        self.given: Any = None
+        self.results: dict[Linear, Any] = {}
+        """Those of `given` that were not asked for yet."""
+
+    def adapted(self, layer: Linear, given: Any, *args: Any, **kwargs: Any) -> Any:
+        """`forward` of a peft layer; by `_Adapted` where each is one plain adapter on a layer that is not trained itself."""
+        if args or kwargs or not all(map(_is_plain, self.layers)):
+            return type(layer).forward(layer, given, *args, **kwargs)
+        if self.given is not given or layer not in self.results:
+            parts = [_parts(each) for each in self.layers]
+            weights = (each for kind in zip(*parts, strict=True) for each in kind)
+            scaling = [each.scaling[each.active_adapters[0]] for each in self.layers]
+            self.given, self.results = given, dict(zip(self.layers, _Adapted.apply(given, scaling, *weights), strict=True))
+        result = self.results.pop(layer)
+        if not self.results:
+            self.given = None
+        return result
+
+
+def _is_plain(layer: Linear) -> bool:
     name = layer.active_adapters[0] if len(layer.active_adapters) == 1 else ""
-    base = layer.get_base_layer()
     plain = name in layer.lora_A and name not in layer.lora_variant and isinstance(layer.lora_dropout[name], torch.nn.Identity)
-    if not plain or layer.merged or layer.disable_adapters or args or kwargs or not _is_frozen(base):
-        return type(layer).forward(layer, given, *args, **kwargs)
-    return _Adapted.apply(given, base.weight, layer.lora_A[name].weight, layer.lora_B[name].weight, layer.scaling[name])
+    return plain and not layer.merged and not layer.disable_adapters and _is_frozen(layer.get_base_layer())
+
+
+def _parts(layer: Linear) -> tuple[Any, Any, Any]:
+    name = layer.active_adapters[0]
+    return layer.get_base_layer().weight, layer.lora_A[name].weight, layer.lora_B[name].weight
 
 
 class _Adapted(torch.autograd.Function):
-    """x [..., in] -> x W' + scaling x A' B' [..., out] in the type of the frozen W, LoRA's own weights cast once."""
+    """x [..., in] -> x W' + scaling x A' B' [..., out] for each layer, in the type of the frozen W.
+
+    LoRA's own weights are cast once, all A are one product, and what x gets back from each layer is summed by the products.
+    """
 
     @staticmethod
-    def forward(ctx: Any, given: Any, weight: Any, down: Any, up: Any, scaling: float) -> Any:
-        """weight [out, in], down [rank, in], up [out, rank]."""
-        rows = given.reshape(-1, given.shape[-1]).to(weight.dtype)
-        small, large = down.to(weight.dtype), up.to(weight.dtype)
-        low = rows @ small.T
-        result = (rows @ weight.T).addmm_(low, large.T, alpha=scaling)
-        ctx.save_for_backward(rows, weight, small, large, low)
+    def forward(ctx: Any, given: Any, scaling: Sequence[float], *weights: Any) -> tuple[Any, ...]:
+        """All W [out, in], then all A [rank, in], then all B [out, rank]."""
+        count = len(scaling)
+        frozen, down, up = weights[:count], weights[count : 2 * count], weights[2 * count :]
+        rows = given.reshape(-1, given.shape[-1]).to(frozen[0].dtype)
+        small, large = torch.cat(down).to(rows.dtype), [each.to(rows.dtype) for each in up]
+        ctx.ranks = [len(each) for each in down]
+        lows = (rows @ small.T).split(ctx.ranks, dim=1)
+        layers = zip(frozen, lows, large, scaling, strict=True)
+        results = [(rows @ weight.T).addmm_(low, wide.T, alpha=scale) for weight, low, wide, scale in layers]
+        ctx.save_for_backward(rows, small, *lows, *frozen, *large)
         ctx.scaling, ctx.dtype = scaling, given.dtype
-        return result.view(*given.shape[:-1], -1)
+        return tuple(result.view(*given.shape[:-1], -1) for result in results)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Any) -> tuple[Any, None, Any, Any, None]:
-        """The gradients of x, A and B; W is frozen."""
-        rows, weight, small, large, low = ctx.saved_tensors
-        grad = grads[0].reshape(-1, weight.shape[0])
-        along = (grad @ large).mul_(ctx.scaling)
+    def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
+        """The gradients of x, and of each A and B; W is frozen."""
+        count = len(ctx.scaling)
+        rows, small, *saved = ctx.saved_tensors
+        lows, frozen, large = saved[:count], saved[count : 2 * count], saved[2 * count :]
+        flat = [grad.reshape(-1, grad.shape[-1]) for grad in grads]
+        along = torch.cat([(grad @ wide).mul_(scale) for grad, wide, scale in zip(flat, large, ctx.scaling, strict=True)], 1)
         back = None
         if ctx.needs_input_grad[0]:
-            back = (grad @ weight).addmm_(along, small).to(ctx.dtype).view(*grads[0].shape[:-1], -1)
-        return back, None, (along.T @ rows).float(), (grad.T @ low).float().mul_(ctx.scaling), None
+            back = along @ small
+            for grad, weight in zip(flat, frozen, strict=True):
+                back.addmm_(grad, weight)
+            back = back.to(ctx.dtype).view(*grads[0].shape[:-1], -1)
+        down = (along.T @ rows).float().split(ctx.ranks)
+        up = [(grad.T @ low).float().mul_(scale) for grad, low, scale in zip(flat, lows, ctx.scaling, strict=True)]
+        return back, None, *(None for _ in frozen), *down, *up

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from stages.lib.policy_text import CITATION, LABELS, OUTCOME_OF, cite
 from stages.lib.records import CRITERIA, Clause, Outcome, Policy
+from stages.lib.transcript import neutralise
 
 NO_CLAUSE = "none"
 ALIKE = 0.6
@@ -40,7 +41,7 @@ def verdict_regex(policy: Policy, answer: str, with_reasoning: bool) -> str:
     Open are the clause, the outcome found and the grades. The rest follows from these, so a judge cannot copy it wrongly.
     """
     found = f"({'|'.join(LABELS.values())})"
-    grades = {name: "[012]" for name in CRITERIA if with_reasoning or name != "reasoning"}
+    grades = dict.fromkeys(_graded(with_reasoning), "[012]")
     verdicts = []
     for clause in (*policy.clauses, None):
         outcome: Outcome = "comply" if clause is None else clause.outcome
@@ -48,6 +49,10 @@ def verdict_regex(policy: Policy, answer: str, with_reasoning: bool) -> str:
         head, copied = _head(clause, LABELS[outcome], opening), _copied(opening, answer)
         verdicts.append(_lines(re.escape(head), found, re.escape(copied), grades))
     return "|".join(verdicts)
+
+
+def _graded(with_reasoning: bool) -> list[str]:
+    return [name for name in CRITERIA if with_reasoning or name != "reasoning"]
 
 
 def _lines(head: str, found: str, copied: str, grades: dict[str, str]) -> str:
@@ -59,8 +64,8 @@ def _head(clause: Clause | None, expected: str, opening: str) -> str:
 
 
 def _copied(opening: str, answer: str) -> str:
-    """As many words of the answer as the opening has."""
-    return " ".join(answer.split()[: len(opening.split())])
+    """As many words of the answer, as the judge is shown it, as the opening has."""
+    return " ".join(neutralise(answer).split()[: len(opening.split())])
 
 
 def read_verdict(text: str, policy: Policy, with_reasoning: bool) -> ReadVerdict:
@@ -70,7 +75,7 @@ def read_verdict(text: str, policy: Policy, with_reasoning: bool) -> ReadVerdict
     clause whose id, title and outcome do not belong together, or an expected outcome that is not that clause's.
     """
     fields = _fields(text)
-    wanted = [name for name in CRITERIA if with_reasoning or name != "reasoning"]
+    wanted = _graded(with_reasoning)
     expected_keys = {"clause", "expected", "found", *wanted}
     if set(fields) != expected_keys:
         raise VerdictError(f"lines {sorted(set(fields) ^ expected_keys)} missing or unknown")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from typing import Any
@@ -304,15 +304,15 @@ class _Layer(CacheLayerMixin):
     def reserve(self, columns: int) -> None:
         """See `PrefixCache.reserve`."""
         if self._columns(columns) > self.keys.shape[2]:
-            self._move(slice(None), self._columns(columns))
+            self._move(lambda table: table.clone(), self._columns(columns))
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
         """Only these rows, in this order."""
-        self._move(indices, self.keys.shape[2])
+        self._move(lambda table: table[indices], self.keys.shape[2])
 
-    def _move(self, rows: Any, columns: int) -> None:
+    def _move(self, copied: Callable[[torch.Tensor], torch.Tensor], columns: int) -> None:
         tables = zip(self._rooms, (self.keys, self.values), strict=True)
-        self.keys, self.values = (room.moved(table[rows, :, : self.used].clone(), columns) for room, table in tables)
+        self.keys, self.values = (room.moved(copied(table[:, :, : self.used]), columns) for room, table in tables)
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
