@@ -121,3 +121,17 @@ def test_a_model_whose_adapters_are_off_is_the_model_below(tmp_path: Path) -> No
         below = model.unload()(input_ids=ids).logits
     assert torch.allclose(off, below, atol=1e-5)
     assert not torch.allclose(on, off, atol=1e-3)
+
+
+def test_layers_that_usually_share_their_input_need_not(tmp_path: Path) -> None:
+    import torch
+
+    model = adapted(tmp_path)
+    attention = model.get_base_model().model.layers[0].self_attn
+    first, other = torch.randn(2, 3, attention.q_proj.in_features, generator=torch.Generator().manual_seed(2))
+    asked = [("q_proj", first), ("k_proj", other), ("v_proj", first), ("q_proj", first), ("k_proj", first)]
+    theirs = [getattr(attention, name)(given) for name, given in asked]
+    lean_on_cpu(SimpleNamespace(model=model), TEMPERATURE)
+    ours = [getattr(attention, name)(given) for name, given in asked]
+    for mine, peft in zip(ours, theirs, strict=True):
+        assert torch.allclose(mine, peft, atol=1e-5)
