@@ -44,7 +44,7 @@ def make_trainer(
         logging_first_step=True,
         eval_strategy="steps" if validation else "no",  # by epoch it would come behind the save, and a resumed run lack it
         eval_steps=math.ceil(len(train) / config.batch_size),
-        pad_to_multiple_of=16,  # with ever new shapes the heap falls to pieces, and steps take a quarter longer after a while
+        pad_to_multiple_of=8,  # with ever new shapes the heap falls to pieces, and steps take a quarter longer after a while
         max_length=None,  # encode_all has refused what is too long
     )
     trainer = SFTTrainer(

@@ -15,7 +15,7 @@ import torch
 from stages.lib.llm.guide import Guide
 from stages.lib.llm.prefix import PrefixCache, Prefixes, pad
 
-CHUNK = 2048
+CHUNK = 4096
 """Tokens, padding included, that are read together: enough to keep the kernels busy, few enough to stay near the processor."""
 LEAVE = 0.85
 """Rows are moved together when no more than this share of them goes on: moving costs about one token's time."""
