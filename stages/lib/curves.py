@@ -26,12 +26,16 @@ def finite(logs: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in numbers.items() if math.isfinite(value)}
 
 
-def points(history: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
-    """A trainer's log, one point a step; evaluation joins the step it was made at. A resumed run has all of it."""
+def points(history: Sequence[Mapping[str, Any]], before: int = 0) -> list[dict[str, float]]:
+    """A trainer's log, one point a step; evaluation joins the step it was made at. A resumed run has all of it.
+
+    `before` steps of other runs stand before it in the same curve.
+    """
     found: dict[int, dict[str, float]] = {}
     for entry in history:
         if not any(name.startswith("train_") for name in entry):  # the closing summary repeats the last step
-            found.setdefault(int(entry["step"]), {"step": int(entry["step"])}).update(finite({**entry, "step": None}))
+            step = before + int(entry["step"])
+            found.setdefault(step, {"step": step}).update(finite({**entry, "step": None}))
     return [found[step] for step in sorted(found)]
 
 

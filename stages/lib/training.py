@@ -103,8 +103,11 @@ def lora(rank: int | None) -> Any:
     return LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
 
 
-def watcher(stage: str, run: Run, shown: Sequence[str]) -> Any:
-    """A trainer callback: every number to the tracker, one line a step to the terminal, a mark in whole checkpoints."""
+def watcher(stage: str, run: Run, shown: Sequence[str], before: int = 0) -> Any:
+    """A trainer callback: every number to the tracker, one line a step to the terminal, a mark in whole checkpoints.
+
+    `before` steps of other trainers stand before this one's in the same run of the tracker.
+    """
     from transformers import TrainerCallback
 
     class Watcher(TrainerCallback):
@@ -113,7 +116,7 @@ def watcher(stage: str, run: Run, shown: Sequence[str]) -> Any:
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             self.started, self.began = time.monotonic(), state.global_step
-            for point in curves.points(state.log_history):  # the tracker's run of a resumed stage is whole, too
+            for point in curves.points(state.log_history, before):  # the tracker's run of a resumed stage is whole, too
                 run.log({name: value for name, value in point.items() if name != "step"}, step=int(point["step"]))
             if self.began:
                 print(f"{stage}: resumed at step {self.began} of {state.max_steps}", flush=True)
@@ -121,7 +124,7 @@ def watcher(stage: str, run: Run, shown: Sequence[str]) -> Any:
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
             numbers = curves.finite(logs or {})
             if numbers and "train_loss" not in numbers:
-                run.log(numbers, step=state.global_step)
+                run.log(numbers, step=before + state.global_step)
                 self.show(state, numbers)
 
         def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -146,20 +149,33 @@ def plain_spoken(trainer: Any) -> Any:
     return trainer
 
 
+def save_adapter(model: Any, work: Path) -> Path | None:
+    """What LoRA learned, in the run's folder; None when all weights were trained."""
+    from peft import PeftModel
+
+    if not isinstance(model, PeftModel):
+        return None
+    model.save_pretrained(work / "adapter")
+    return work / "adapter"
+
+
 def export(
     model: Any,
     source: Path,
     out: Path,
-    work: Path,
+    adapters: Sequence[Path | None],
     kind: Literal["sft", "rl"],
     parents: Iterable[str],
     policy_shas: dict[str, str],
 ) -> ModelRef:
-    """A trained model as a plain bf16 checkpoint with the source's tokenizer and template; `out` appears whole or not at all."""
+    """A trained model as a plain bf16 checkpoint with the source's tokenizer and template; `out` appears whole or not at all.
+
+    Of several `adapters`, one a run, it gets the mean; None stands for all weights of the model.
+    """
     temporary = out.with_name(f".{out.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    _merged(model, source, work / "adapter").save_pretrained(temporary)
+    _merged(model, source, adapters).save_pretrained(temporary)
     _copy_missing(source, temporary)
     ref = ModelRef(
         kind=kind,
@@ -182,14 +198,21 @@ def _copy_missing(source: Path, folder: Path) -> None:
             shutil.copy2(path, folder / path.name)
 
 
-def _merged(model: Any, source: Path, adapter: Path) -> Any:
+def _merged(model: Any, source: Path, adapters: Sequence[Path | None]) -> Any:
     """In float32: LoRA's updates are smaller than bf16's steps around the weights they are added to."""
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    if not isinstance(model, PeftModel):
+    folders = [str(folder) for folder in adapters if folder is not None]
+    if not folders:
         return model.to(torch.bfloat16)
-    model.save_pretrained(adapter)
     base = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, use_safetensors=True)
-    return PeftModel.from_pretrained(base, str(adapter)).merge_and_unload().to(torch.bfloat16)
+    adapted = PeftModel.from_pretrained(base, folders[0])
+    if len(folders) > 1:
+        names = ["default", *(f"run{number}" for number in range(2, len(folders) + 1))]
+        for name, folder in zip(names[1:], folders[1:], strict=True):
+            adapted.load_adapter(folder, adapter_name=name)
+        adapted.add_weighted_adapter(names, [1 / len(names)] * len(names), "mean", combination_type="cat")
+        adapted.set_adapter("mean")
+    return adapted.merge_and_unload().to(torch.bfloat16)

@@ -54,7 +54,8 @@ def main(argv: list[str] | None = None) -> None:
         points = curve(trainer.state.log_history)
         summary = summarise(points, len(tasks), len(chosen))
         known = {category: policy.sha for category, policy in policies.items()}
-        ref = training.export(trainer.model, source, paths.model("rl"), work, "rl", (*shas, sha256_file(TASKS)), known)
+        adapters = [training.save_adapter(trainer.model, work)]
+        ref = training.export(trainer.model, source, paths.model("rl"), adapters, "rl", (*shas, sha256_file(TASKS)), known)
         curves.write("rl", points)
         jsonl.write_json(paths.REPORTS / "rl.json", summary)
         run.log({**summary, "rows_new": backend.rows_new, "rows_cached": backend.rows_cached})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stages.lib.config import Section
 
@@ -38,7 +38,15 @@ class SftConfig(Section):
     """Of the frozen weights and the arithmetic; LoRA's own weights are float32."""
     draw: int = Field(ge=0)
     """Another number draws another order and other first weights of LoRA: how far apart are two runs on the same rows?"""
+    runs: int = Field(ge=1)
+    """Runs on the same rows, each with the next draw. Their LoRA updates are averaged, so that chance shows less."""
     warm_start: WarmStart | None
     """null trains from `models/base` on everything."""
     save_steps: int = Field(ge=1)
     log_steps: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _only_adapters_are_averaged(self) -> SftConfig:
+        if self.runs > 1 and self.lora_rank is None:
+            raise ValueError("runs above 1 average LoRA's updates: set lora_rank, or runs to 1")
+        return self

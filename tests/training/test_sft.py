@@ -161,10 +161,49 @@ def test_a_warm_start_learns_what_is_new_and_replays_the_rest(trainable: Path) -
     assert len({part[2].id for part in chosen}) == 2 and chosen[0] == unlearned(edited, checkpoint, warm, 0)
 
 
+def with_params(old: str, new: str) -> None:
+    params = Path("params.yaml")
+    text = params.read_text(encoding="utf-8")
+    assert old in text
+    params.write_text(text.replace(old, new), encoding="utf-8")
+
+
 def test_another_draw_is_another_run(trainable: Path) -> None:
     main([])
     first = model_sha(paths.model("sft"))
-    params = trainable / "params.yaml"
-    params.write_text(params.read_text(encoding="utf-8").replace("draw: 0", "draw: 1"), encoding="utf-8")
+    with_params("draw: 0", "draw: 1")
     main([])
     assert model_sha(paths.model("sft")) != first
+
+
+def test_two_runs_leave_the_mean_of_their_weights_and_pay_for_none_again(
+    trainable: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def weights() -> dict[str, Any]:
+        return dict(load_model(paths.model("sft"), "float32").state_dict())
+
+    main([])
+    first = weights()
+    with_params("draw: 0", "draw: 1")
+    main([])
+    second = weights()
+    with_params("draw: 1, runs: 1", "draw: 0, runs: 2")
+    capsys.readouterr()
+    main([])
+    mean, said = weights(), capsys.readouterr().out
+    assert "sft 1 of 2: resumed at step 4 of 4" in said and "sft 2 of 2: resumed at step 4 of 4" in said
+    moved = 0
+    for name, values in mean.items():
+        halfway = (first[name] + second[name]) / 2
+        assert (values - halfway).abs().max() <= 0.01 * halfway.abs().max()  # all three are rounded to bf16
+        moved += bool((values - first[name]).abs().max() > 0.01 * halfway.abs().max())
+    assert moved > 5
+    points = json.loads((paths.DATA / "curves" / "sft.json").read_text(encoding="utf-8"))
+    assert [point["step"] for point in points] == list(range(1, 9))
+
+
+def test_runs_that_train_all_weights_are_not_averaged(trainable: Path) -> None:
+    with_params("runs: 1", "runs: 2")
+    with_params("lora_rank: 4", "lora_rank: null")
+    with pytest.raises(StageError, match="runs above 1 average LoRA's updates: set lora_rank, or runs to 1"):
+        main([])
