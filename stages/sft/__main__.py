@@ -36,31 +36,30 @@ def main(argv: list[str] | None = None) -> None:
     if config.warm_start is not None:
         source = fetched(config.warm_start)
         parents.append(model_sha(source))
-        rows = unlearned(rows, source, config.warm_start, seed)
-        print(f"sft: warm start from {config.warm_start.checkpoint} of {config.warm_start.revision}: {len(rows)} rows")
+        print(f"sft: warm start from {config.warm_start.checkpoint} of {config.warm_start.revision}")
     with stage_process("sft"), tracked_run("sft", config) as run:
         run.dataset(paths.DATA / "sft")
         points: list[dict[str, float]] = []
         adapters: list[Path | None] = []
         for number in range(config.runs):
             one = config.model_copy(update={"draw": config.draw + number, "runs": 1})
+            chosen = rows if one.warm_start is None else unlearned(rows, source, one.warm_start, seed + number)
             identity = training.fingerprint("sft", [one, seed + number], (TRAIN, VALIDATION), parents, Path(__file__).parent)
             work = training.work_folder("sft", identity)
             before = int(points[-1]["step"]) if points else 0
-            name = f"sft {number + 1} of {config.runs}" if config.runs > 1 else "sft"
-            watcher = training.watcher(name, run, SHOWN, before)
-            trainer = make_trainer(source, rows, held_out, one, seed + number, work, [watcher])
+            watcher = training.watcher(f"sft {number + 1} of {config.runs}" if config.runs > 1 else "sft", run, SHOWN, before)
+            trainer = make_trainer(source, chosen, held_out, one, seed + number, work, [watcher])
             trainer.train(resume_from_checkpoint=training.resume_point(work))
             points += curves.points(trainer.state.log_history, before)
             adapters.append(training.save_adapter(trainer.model, work))
-        summary = summarise(points, len(rows), len(held_out))
+        summary = summarise(points, len(chosen), len(held_out))
         made_of = (*parents, sha256_file(TRAIN), sha256_file(VALIDATION))
         ref = training.export(trainer.model, source, paths.model("sft"), adapters, "sft", made_of, shas)
         curves.write("sft", points)
         jsonl.write_json(paths.REPORTS / "sft.json", summary)
         run.log(summary)
     fell = f"loss {summary['loss_first']:.3f} -> {summary['loss_last']:.3f}"
-    print(f"sft: {len(rows)} rows, {fell}; {paths.model('sft')} ({ref.sha[:12]})")
+    print(f"sft: {len(chosen)} rows, {fell}; {paths.model('sft')} ({ref.sha[:12]})")
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def make_trainer(
 
 
 def summarise(points: curves.Points, rows: int, held_out: int) -> dict[str, float]:
-    """reports/sft.json."""
+    """reports/sft.json. Its losses are those of the runs, first and last, not of their mean."""
     first, last = curves.ends(points, "loss")
     eval_loss = [point["eval_loss"] for point in points if "eval_loss" in point]
     accuracy = [point["mean_token_accuracy"] for point in points if "mean_token_accuracy" in point]
