@@ -36,14 +36,16 @@ def main(argv: list[str] | None = None) -> None:
     if config.warm_start is not None:
         source = fetched(config.warm_start)
         parents.append(model_sha(source))
-        print(f"sft: warm start from {config.warm_start.checkpoint} of {config.warm_start.revision}")
     with stage_process("sft"), tracked_run("sft", config) as run:
         run.dataset(paths.DATA / "sft")
         points: list[dict[str, float]] = []
         adapters: list[Path | None] = []
         for number in range(config.runs):
             one = config.model_copy(update={"draw": config.draw + number, "runs": 1})
-            chosen = rows if one.warm_start is None else unlearned(rows, source, one.warm_start, seed + number)
+            chosen = rows
+            if one.warm_start is not None:
+                chosen = unlearned(rows, source, one.warm_start, seed + number)
+                print(f"sft: warm start from {one.warm_start.checkpoint} of {one.warm_start.revision}: {len(chosen)} rows")
             identity = training.fingerprint("sft", [one, seed + number], (TRAIN, VALIDATION), parents, Path(__file__).parent)
             work = training.work_folder("sft", identity)
             before = int(points[-1]["step"]) if points else 0

@@ -52,7 +52,7 @@ def test_an_experiment_pays_for_the_changed_category_and_says_what_moved(committ
     again = committed.run("dvc", "exp", "run", "-n", "warm", *settings, "sft")
     assert again.returncode == 0, again.stdout[-4000:]
     assert not {name for name in re.findall(r"Running stage '([^']+)'", again.stdout) if PAID.match(name)}, "paid before"
-    assert "sft: warm start from models/rl of release-1\n" in again.stdout
+    assert "sft: warm start from models/rl of release-1: " in again.stdout
     assert "models/rl" in json.loads((committed.root / "models/sft/ref.json").read_text(encoding="utf-8"))["source"]
     committed.params("spec.categories.violence=v2", "report.release.champion={revision:release-1,arm:sft}")
     held = committed.repro()  # the stage looks up the released state while `dvc repro` runs
