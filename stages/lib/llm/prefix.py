@@ -1,9 +1,9 @@
 """Key-value caches in which rows that begin alike share their beginning.
 
 transformers' DynamicCache gives every row its own copy of a policy, and copies the whole of it for each new token.
-`PrefixCache` keeps each distinct beginning once and writes new tokens in place. The rest of the prompts runs through
-torch's fused attention, each further token through plain matrix products over both parts. It serves models whose layers all
-attend in full, on a CPU; others get the DynamicCache, rows selected. Heavy imports: to be imported where it is used.
+`PrefixCache` keeps each distinct beginning once, writes new tokens in place and attends by plain matrix products over both
+parts. It serves models whose layers all attend in full, on a CPU; others get the DynamicCache, rows selected. Heavy imports:
+to be imported where it is used.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from itertools import groupby
 from typing import Any
 
 import torch
-from torch.nn.functional import pad as pad_tensor
 from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache
 from transformers.cache_utils import Cache, CacheLayerMixin
 from transformers.masking_utils import eager_mask
@@ -27,6 +26,9 @@ PLAIN = frozenset({"llama", "qwen2", "qwen3", "smollm3"})
 
 BLOCK = 64
 """Columns that a cache grows by: growing moves every table, and columns that are not filled cost little."""
+
+SCORED = 512
+"""Queries of a key's head whose scores are held at a time."""
 
 KEPT = 64
 """Beginnings kept in memory; a judge of seven policies in three orders has 21."""
@@ -180,63 +182,34 @@ class PrefixCache(Cache):
         **_: Any,
     ) -> tuple[torch.Tensor, None]:
         """transformers' attention interface: query [B, H, q, d], key and value [B, kv heads, own tokens, d] -> [B, q, H, d]."""
-        attend = self._now._attend_many if query.shape[2] > 1 else self._now._attend_one
-        return attend(self._now.layers[module.layer_idx], query, key, value, attention_mask, scaling), None
+        return self._now._attend(self._now.layers[module.layer_idx], query * scaling, key, value, attention_mask), None
 
-    def _attend_one(
-        self, layer: _Layer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, scaling: float
+    def _attend(
+        self, layer: _Layer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor
     ) -> torch.Tensor:
-        rows, heads, length, width = query.shape
-        kv = key.shape[1]
-        asked = (query * scaling).reshape(rows, kv, heads // kv * length, width)
-        scores = asked @ key.transpose(2, 3)
-        prefix = layer.longest
-        if prefix:
-            scores = torch.cat([self._scores(asked, layer), scores], dim=-1)
-        masked = scores.view(rows, kv, heads // kv, length, -1) + mask[:, :, None]
-        shares = masked.softmax(-1, dtype=torch.float32).to(query.dtype).view_as(scores)
-        found = shares[..., prefix:] @ value
-        if prefix:
-            found = found + self._values(shares[..., :prefix], layer)
-        return found.view(rows, heads, length, width).transpose(1, 2).contiguous()
+        """Some rows of one prefix at a time, as many as keep their scores near the processor.
 
-    def _attend_many(
-        self, layer: _Layer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, scaling: float
-    ) -> torch.Tensor:
-        """Many tokens a row: here the table of scores is what costs, and the fused kernel makes none.
-
-        Own tokens and prefix are attended apart and weighed by their log-sum-exp, so that no row gets a copy of its prefix.
+        Plain products over prefix and own tokens, one softmax over both: no row gets a copy of its prefix. Off a processor with
+        matrix units that takes half the time of torch's fused kernel, which is slow there in bfloat16.
         """
         rows, heads, length, width = query.shape
         kv = key.shape[1]
-        prefix = mask.shape[-1] - key.shape[2]
         asked = query.reshape(rows, kv, heads // kv * length, width)  # heads that share keys side by side: no key is copied
-        seen = mask[..., prefix:].repeat(1, 1, heads // kv, 1)
-        found, weight = _fused(asked, key, value, scaling, seen)
-        for place, mine in self._runs if prefix else ():
-            together = asked[mine].transpose(0, 1).flatten(1, 2)[None]  # [1, kv, n, d]
-            beginning, share = _fused(together, layer.prefix_keys[place], layer.prefix_values[place], scaling)
-            beginning = beginning[0].unflatten(1, (-1, asked.shape[2])).transpose(0, 1)
-            share = share[0].unflatten(1, (-1, asked.shape[2])).transpose(0, 1)
-            found[mine] = found[mine].lerp(beginning, (share - weight[mine]).sigmoid().to(query.dtype)[..., None])
-        return found.reshape(rows, heads, length, width).transpose(1, 2).contiguous()
-
-    def _scores(self, asked: torch.Tensor, layer: _Layer) -> torch.Tensor:
-        """[B, kv, n, d] -> [B, kv, n, longest prefix]: rows with the same prefix in one product, shorter ones padded before."""
-        parts = []
-        for place, mine in self._runs:
-            keys = layer.prefix_keys[place][0]
-            product = _fold(asked[mine], keys.transpose(1, 2))
-            parts.append(pad_tensor(product, (layer.longest - keys.shape[1], 0)))
-        return torch.cat(parts)
-
-    def _values(self, shares: torch.Tensor, layer: _Layer) -> torch.Tensor:
-        """[B, kv, n, longest prefix] -> [B, kv, n, d]."""
-        parts = []
-        for place, mine in self._runs:
-            values = layer.prefix_values[place][0]
-            parts.append(_fold(shares[mine, ..., layer.longest - values.shape[1] :], values))
-        return torch.cat(parts)
+        seen = mask[..., layer.longest :].repeat(1, 1, heads // kv, 1)
+        found = torch.empty_like(asked)
+        size = max(1, SCORED // asked.shape[2])
+        for place, run in self._runs:
+            for start in range(run.start, run.stop, size):
+                mine = slice(start, min(start + size, run.stop))
+                own = (asked[mine] @ key[mine].transpose(2, 3)).add_(seen[mine])
+                if not layer.longest:
+                    found[mine] = own.softmax(-1) @ value[mine]
+                    continue
+                keys, values = layer.prefix_keys[place][0], layer.prefix_values[place][0]
+                shares = torch.cat([_fold(asked[mine], keys.transpose(1, 2)), own], dim=-1).softmax(-1)
+                prefix = keys.shape[1]
+                found[mine] = _fold(shares[..., :prefix], values).add_(shares[..., prefix:] @ value[mine])
+        return found.view(rows, heads, length, width).transpose(1, 2).contiguous()
 
 
 def _fold(tensor: torch.Tensor, prefix: torch.Tensor) -> torch.Tensor:
@@ -244,14 +217,6 @@ def _fold(tensor: torch.Tensor, prefix: torch.Tensor) -> torch.Tensor:
     rows, kv, count, _ = tensor.shape
     product = tensor.transpose(0, 1).flatten(1, 2) @ prefix
     return product.view(kv, rows, count, -1).transpose(0, 1)
-
-
-def _fused(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float, mask: torch.Tensor | None = None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """(what torch's fused attention finds, log-sum-exp of the scores): the public function keeps the second to itself."""
-    found, weight = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(query, key, value, attn_mask=mask, scale=scaling)
-    return found, weight
 
 
 class _Room:
