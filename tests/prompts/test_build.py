@@ -14,9 +14,9 @@ from stages.lib import jsonl, paths
 from stages.lib.errors import StageError
 from stages.lib.records import Outcome, Prompt
 from stages.prompts import __main__ as room
-from stages.prompts.build import Wrappers, build_prompts, capped
+from stages.prompts.build import Wrappers, build_prompts, capped, shared
 from stages.prompts.config import PromptsConfig
-from stages.prompts.requests import read_requests
+from stages.prompts.requests import read_requests, requests_of_examples
 from stages.prompts.wrappers import Wrapper, read_wrappers
 from tests.prompts.samples import EVAL, TRAIN, lines, policy, request_line, write_lines
 
@@ -26,6 +26,7 @@ prompts:
   wordings_per_request: {harmless: 1, jailbreak: 2}
   eval_seen_wrappers: 1
   eval_heldout_wrappers: 2
+  train_share: 1.0
   max_requests_per_category: CAP
   policy_examples: EXAMPLES
   pyrit: PYRIT
@@ -61,6 +62,7 @@ def config(**changes: Any) -> PromptsConfig:
         "wordings_per_request": {"harmless": 1, "jailbreak": 2},
         "eval_seen_wrappers": 1,
         "eval_heldout_wrappers": 2,
+        "train_share": 1.0,
         "max_requests_per_category": None,
         "policy_examples": False,
         "pyrit": False,
@@ -137,6 +139,17 @@ def test_cap_takes_from_every_clause_in_turn(house: Path) -> None:
     kept = capped(requests, 3)
     assert [(r.line.split, r.line.clause) for r in kept] == [(s, c) for s in ("train", "eval") for c in ("GA1", "GA2", "GA1")]
     assert capped(requests, None) == requests
+
+
+def test_a_share_leaves_out_train_requests_alone_and_grows_by_more_of_them(house: Path) -> None:
+    requests = read_requests(Path("specs/garden/requests.jsonl"), policy()) + requests_of_examples(policy())
+    parts = [shared(requests, share, 7) for share in (0.3, 0.6, 1.0)]
+    assert parts[2] == requests
+    left_out = [request for request in requests if request not in parts[0]]
+    assert left_out
+    assert all(request.line.split == "train" and not request.example for request in left_out)
+    assert len(parts[0]) < len(parts[1])
+    assert [request for request in parts[1] if request in parts[0]] == parts[0]
 
 
 def test_stage_writes_sorted_files_and_removes_strangers(house: Path) -> None:
