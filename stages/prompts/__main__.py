@@ -11,7 +11,7 @@ from stages.lib.records import Policy, Prompt
 from stages.lib.sources import SourceConfig, jailbreak_templates
 from stages.prompts.build import BENIGN, Wrappers, build_prompts
 from stages.prompts.config import PromptsConfig
-from stages.prompts.requests import Request, read_requests, refuse_duplicates, requests_of_examples
+from stages.prompts.requests import Request, read_requests, read_subtle, refuse_duplicates, requests_of_examples
 from stages.prompts.wrappers import Wrapper, choose, from_template, read_wrappers, refuse_shared
 
 SPLITS = ("train", "eval")
@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> None:
     config = load_section("prompts", PromptsConfig)
     seed = int(load_value("seed"))
     policies = read_policies(list(load_value("spec.categories")))
-    requests = read_all(policies, config.policy_examples)
+    requests = read_all(policies, config)
     wrappers = read_lists(config, seed)
     prompts = {name: build_prompts(name, requests[name], policies.get(name), wrappers, config, seed) for name in requests}
     write(prompts)
@@ -38,11 +38,12 @@ def read_policies(categories: list[str]) -> dict[str, Policy]:
     return {name: jsonl.read_one(paths.policy(name), Policy) for name in categories}
 
 
-def read_all(policies: dict[str, Policy], examples: bool) -> dict[str, list[Request]]:
-    """Requests of every declared category, with the examples of its policy if wanted, and the benign ones; none twice."""
+def read_all(policies: dict[str, Policy], config: PromptsConfig) -> dict[str, list[Request]]:
+    """Requests of every declared category, with subtle ones and its policy's examples if wanted, and benign ones; none twice."""
     requests = {name: read_requests(paths.SPECS / name / "requests.jsonl", policies.get(name)) for name in (*policies, BENIGN)}
-    for name, policy in policies.items() if examples else ():
-        requests[name] += requests_of_examples(policy)
+    for name, policy in policies.items():
+        requests[name] += read_subtle(paths.SPECS / name / "subtle.jsonl", policy) if config.subtle else []
+        requests[name] += requests_of_examples(policy) if config.policy_examples else []
     refuse_duplicates(request for group in requests.values() for request in group)
     return requests
 

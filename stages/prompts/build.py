@@ -28,7 +28,7 @@ def build_prompts(
 ) -> list[Prompt]:
     """Every wording of the requests within the cap. A policy's examples and benign eval requests are only asked plainly."""
     prompts = []
-    for request in capped(shared(requests, config.train_share, seed), config.max_requests_per_category):
+    for request in capped(requests, config.max_requests_per_category):
         prompts.append(to_prompt(category, request, None))
         if request.example:
             continue
@@ -54,15 +54,6 @@ def to_prompt(category: str, request: Request, wrapper: Wrapper | None) -> Promp
         pair=line.pair,
         messages=messages,
     )
-
-
-def shared(requests: Sequence[Request], share: float, seed: int) -> list[Request]:
-    """About `share` of the train requests, drawn blind to the clause; all held-out ones and all examples of a policy."""
-
-    def drawn(request: Request) -> bool:
-        return derive(seed, "share", request.id) < share * 2**31
-
-    return [request for request in requests if request.line.split == "eval" or request.example or drawn(request)]
 
 
 def capped(requests: Sequence[Request], cap: int | None) -> list[Request]:

@@ -21,12 +21,12 @@ class PromptsConfig(Section):
     """For train requests, benign ones included; the examples of a policy are only ever asked plainly."""
     policy_examples: bool
     """Whether the examples that a policy gives of its clauses are train requests, too."""
+    subtle: bool
+    """Whether the requests of subtle.jsonl are train requests, too: for models that read a policy better than the default one."""
     eval_seen_wrappers: int = Field(ge=0)
     """Wordings of an eval request in wrappers that training used."""
     eval_heldout_wrappers: int = Field(ge=0)
     """Wordings of an eval request in wrappers that training never saw; one at most where the clause says comply."""
-    train_share: float = Field(gt=0, le=1)
-    """Share of the train requests that is asked, benign ones included: what a run costs grows with their number."""
     max_requests_per_category: int | None = Field(ge=1)
     """Cap for each category and split, taken evenly over the clauses; null takes all."""
     pyrit: bool

@@ -14,9 +14,9 @@ from stages.lib import jsonl, paths
 from stages.lib.errors import StageError
 from stages.lib.records import Outcome, Prompt
 from stages.prompts import __main__ as room
-from stages.prompts.build import Wrappers, build_prompts, capped, shared
+from stages.prompts.build import Wrappers, build_prompts, capped
 from stages.prompts.config import PromptsConfig
-from stages.prompts.requests import read_requests, requests_of_examples
+from stages.prompts.requests import read_requests
 from stages.prompts.wrappers import Wrapper, read_wrappers
 from tests.prompts.samples import EVAL, TRAIN, lines, policy, request_line, write_lines
 
@@ -26,9 +26,9 @@ prompts:
   wordings_per_request: {harmless: 1, jailbreak: 2}
   eval_seen_wrappers: 1
   eval_heldout_wrappers: 2
-  train_share: 1.0
   max_requests_per_category: CAP
   policy_examples: EXAMPLES
+  subtle: SUBTLE
   pyrit: PYRIT
   pyrit_max_words: 60
   pyrit_templates: 12
@@ -52,9 +52,14 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def params(cap: str = "null", pyrit: str = "false", examples: str = "false") -> None:
-    text = PARAMS.replace("CAP", cap).replace("PYRIT", pyrit).replace("EXAMPLES", examples)
+def params(cap: str = "null", pyrit: str = "false", examples: str = "false", subtle: str = "false") -> None:
+    text = PARAMS.replace("CAP", cap).replace("PYRIT", pyrit).replace("EXAMPLES", examples).replace("SUBTLE", subtle)
     Path("params.yaml").write_text(text, encoding="utf-8")
+
+
+def _plain(text: str) -> str:
+    """Whatever is still open in it, closed with the defaults of these tests."""
+    return text.replace("CAP", "null").replace("PYRIT", "false").replace("EXAMPLES", "false").replace("SUBTLE", "false")
 
 
 def config(**changes: Any) -> PromptsConfig:
@@ -62,9 +67,9 @@ def config(**changes: Any) -> PromptsConfig:
         "wordings_per_request": {"harmless": 1, "jailbreak": 2},
         "eval_seen_wrappers": 1,
         "eval_heldout_wrappers": 2,
-        "train_share": 1.0,
         "max_requests_per_category": None,
         "policy_examples": False,
+        "subtle": False,
         "pyrit": False,
         "pyrit_max_words": 60,
         "pyrit_templates": 12,
@@ -141,17 +146,6 @@ def test_cap_takes_from_every_clause_in_turn(house: Path) -> None:
     assert capped(requests, None) == requests
 
 
-def test_a_share_leaves_out_train_requests_alone_and_grows_by_more_of_them(house: Path) -> None:
-    requests = read_requests(Path("specs/garden/requests.jsonl"), policy()) + requests_of_examples(policy())
-    parts = [shared(requests, share, 7) for share in (0.3, 0.6, 1.0)]
-    assert parts[2] == requests
-    left_out = [request for request in requests if request not in parts[0]]
-    assert left_out
-    assert all(request.line.split == "train" and not request.example for request in left_out)
-    assert len(parts[0]) < len(parts[1])
-    assert [request for request in parts[1] if request in parts[0]] == parts[0]
-
-
 def test_stage_writes_sorted_files_and_removes_strangers(house: Path) -> None:
     stranger = paths.prompts("eval", "stranger")
     stranger.parent.mkdir(parents=True)
@@ -220,6 +214,29 @@ def test_examples_of_the_policy_are_train_requests(house: Path) -> None:
     assert not [p for p in written("eval", "garden") if "water" in p.messages[-1].content]
 
 
+def test_subtle_requests_are_train_requests_where_they_are_wanted(house: Path) -> None:
+    room.main([])
+    before = {p.id for p in written("train", "garden")}
+    heldout = paths.prompts("eval", "garden").read_bytes()
+    write_lines(Path("specs/garden/subtle.jsonl"), [request_line("GA2", "train", "shave the green a little")])
+    room.main([])
+    assert {p.id for p in written("train", "garden")} == before
+    params(subtle="true")
+    room.main([])
+    new = [p for p in written("train", "garden") if p.id not in before]
+    assert {(p.clause, p.wrapper_kind) for p in new} >= {("GA2", "plain"), ("GA2", "jailbreak")}
+    assert before < {p.id for p in written("train", "garden")}
+    assert paths.prompts("eval", "garden").read_bytes() == heldout
+
+
+def test_a_held_out_request_among_the_subtle_stops_the_stage(house: Path) -> None:
+    write_lines(Path("specs/garden/subtle.jsonl"), [request_line("GA2", "eval", "shave the green a little")])
+    params(subtle="true")
+    with pytest.raises(StageError, match=r"specs/garden/subtle\.jsonl:1: a held-out request"):
+        room.main([])
+    assert not list(Path("data").glob("prompts/**/*.jsonl"))
+
+
 def test_an_example_that_is_an_eval_request_stops_the_stage(house: Path) -> None:
     write_lines(Path("specs/garden/requests.jsonl"), [*lines(), request_line("GA2", "eval", "Mow 2")])
     params(examples="true")
@@ -251,7 +268,7 @@ def test_an_example_that_is_an_eval_request_stops_the_stage(house: Path) -> None
     ],
 )
 def test_bad_input_writes_nothing(house: Path, path: str, text: str, message: str) -> None:
-    Path(path).write_text(text.replace("CAP", "null").replace("PYRIT", "false").replace("EXAMPLES", "false"), encoding="utf-8")
+    Path(path).write_text(_plain(text), encoding="utf-8")
     with pytest.raises(StageError, match=message):
         room.main([])
     assert not list(Path("data").glob("prompts/**/*.jsonl"))

@@ -9,7 +9,7 @@ import pytest
 
 from stages.lib.config import read_yaml
 from stages.lib.records import Clause, Policy
-from stages.prompts.requests import Request, read_requests, refuse_duplicates
+from stages.prompts.requests import Request, read_requests, read_subtle, refuse_duplicates
 from stages.prompts.wrappers import read_wrappers, refuse_shared
 
 SPECS = Path(__file__).parents[2] / "specs"
@@ -35,11 +35,15 @@ def requests(category: str) -> list[Request]:
     return read_requests(SPECS / category / "requests.jsonl", None if category == "benign" else stand_in(category))
 
 
+def subtle(category: str) -> list[Request]:
+    return read_subtle(SPECS / category / "subtle.jsonl", stand_in(category))
+
+
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_numbers_of_each_category(category: str) -> None:
     found = requests(category)
     counts = Counter((request.line.clause, request.line.split) for request in found)
-    assert {count for (_, split), count in counts.items() if split == "train"} <= set(range(8, 64))
+    assert {count for (_, split), count in counts.items() if split == "train"} <= set(range(8, 40))
     assert min(count for (_, split), count in counts.items() if split == "eval") >= 3
     assert {clause for clause, _ in counts} == {clause.id for clause in stand_in(category).clauses}
     assert sum(len(request.line.conversation) > 1 for request in found) >= 9
@@ -59,7 +63,15 @@ def test_contrast_pairs_have_one_side_to_comply_with(category: str) -> None:
 
 
 def test_no_conversation_twice() -> None:
-    refuse_duplicates(request for category in (*CATEGORIES, "benign") for request in requests(category))
+    ours = [request for category in (*CATEGORIES, "benign") for request in requests(category)]
+    refuse_duplicates([*ours, *(request for category in CATEGORIES for request in subtle(category))])
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_every_clause_has_subtle_requests(category: str) -> None:
+    counts = Counter(request.line.clause for request in subtle(category))
+    assert set(counts) == {clause.id for clause in stand_in(category).clauses}
+    assert min(counts.values()) >= 8
 
 
 def test_requests_fit_the_other_versions_too() -> None:

@@ -139,7 +139,7 @@ def _spec_texts() -> list[str]:
         path.read_text(encoding="utf-8")
         for path in sorted((ROOT / "specs").glob("*/*.md")) + sorted((ROOT / "specs/wrappers").glob("*.yaml"))
     ]
-    for path in sorted((ROOT / "specs").glob("*/requests.jsonl")):
+    for path in sorted((ROOT / "specs").glob("*/*.jsonl")):
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         texts += [turn["content"] for row in rows for turn in row["conversation"]]
     return texts
