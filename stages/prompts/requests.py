@@ -40,26 +40,25 @@ def read_requests(path: Path, policy: Policy | None) -> list[Request]:
     """Every request of one file; `policy` None means benign, where no clause is named."""
     if not path.exists():
         raise StageError(f"{path} does not exist", "write requests for this category, or take it out of conf/spec")
-    requests = _checked(path, policy)
+    remedy = "write at least one train and one eval request, or take the category out of conf/spec"
+    requests = _checked(path, policy, remedy)
     _check_splits(requests, path)
     return requests
 
 
 def read_subtle(path: Path, policy: Policy) -> list[Request]:
     """Train requests that take a good reader; none where the file is missing."""
-    requests = _checked(path, policy) if path.exists() else []
+    requests = _checked(path, policy, "write train requests, or remove the file") if path.exists() else []
     for request in requests:
         if request.line.split != "train":
             raise StageError(f"{request.where}: a held-out request", "move it to requests.jsonl, which every scale answers")
     return requests
 
 
-def _checked(path: Path, policy: Policy | None) -> list[Request]:
+def _checked(path: Path, policy: Policy | None, remedy: str) -> list[Request]:
     requests = [Request(line, f"{path}:{number}") for number, line in enumerate(_lines(path), start=1)]
     if not requests:
-        raise StageError(
-            f"{path}: holds no request", "write at least one train and one eval request, or take the category out of conf/spec"
-        )
+        raise StageError(f"{path}: holds no request", remedy)
     for request in requests:
         _check_turns(request)
         _check_clause(request, policy)

@@ -53,13 +53,11 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def params(cap: str = "null", pyrit: str = "false", examples: str = "false", subtle: str = "false") -> None:
-    text = PARAMS.replace("CAP", cap).replace("PYRIT", pyrit).replace("EXAMPLES", examples).replace("SUBTLE", subtle)
-    Path("params.yaml").write_text(text, encoding="utf-8")
+    Path("params.yaml").write_text(filled(PARAMS, cap, pyrit, examples, subtle), encoding="utf-8")
 
 
-def _plain(text: str) -> str:
-    """Whatever is still open in it, closed with the defaults of these tests."""
-    return text.replace("CAP", "null").replace("PYRIT", "false").replace("EXAMPLES", "false").replace("SUBTLE", "false")
+def filled(text: str, cap: str = "null", pyrit: str = "false", examples: str = "false", subtle: str = "false") -> str:
+    return text.replace("CAP", cap).replace("PYRIT", pyrit).replace("EXAMPLES", examples).replace("SUBTLE", subtle)
 
 
 def config(**changes: Any) -> PromptsConfig:
@@ -229,11 +227,15 @@ def test_subtle_requests_are_train_requests_where_they_are_wanted(house: Path) -
     assert paths.prompts("eval", "garden").read_bytes() == heldout
 
 
-def test_a_held_out_request_among_the_subtle_stops_the_stage(house: Path) -> None:
+def test_a_held_out_request_among_the_subtle_or_none_stops_the_stage(house: Path) -> None:
     write_lines(Path("specs/garden/subtle.jsonl"), [request_line("GA2", "eval", "shave the green a little")])
     params(subtle="true")
     with pytest.raises(StageError, match=r"specs/garden/subtle\.jsonl:1: a held-out request"):
         room.main([])
+    Path("specs/garden/subtle.jsonl").write_text("", encoding="utf-8")
+    with pytest.raises(StageError, match=r"specs/garden/subtle\.jsonl: holds no request") as caught:
+        room.main([])
+    assert "remove the file" in str(caught.value)
     assert not list(Path("data").glob("prompts/**/*.jsonl"))
 
 
@@ -268,7 +270,7 @@ def test_an_example_that_is_an_eval_request_stops_the_stage(house: Path) -> None
     ],
 )
 def test_bad_input_writes_nothing(house: Path, path: str, text: str, message: str) -> None:
-    Path(path).write_text(_plain(text), encoding="utf-8")
+    Path(path).write_text(filled(text), encoding="utf-8")
     with pytest.raises(StageError, match=message):
         room.main([])
     assert not list(Path("data").glob("prompts/**/*.jsonl"))

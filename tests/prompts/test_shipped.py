@@ -44,7 +44,10 @@ def test_numbers_of_each_category(category: str) -> None:
     found = requests(category)
     counts = Counter((request.line.clause, request.line.split) for request in found)
     assert {count for (_, split), count in counts.items() if split == "train"} <= set(range(8, 40))
-    assert min(count for (_, split), count in counts.items() if split == "eval") >= 3
+    eval_counts = {clause: count for (clause, split), count in counts.items() if split == "eval"}
+    assert all(
+        count == (9 if clause == "VI2" else 3) for clause, count in eval_counts.items()
+    )  # a change of VI2 is what we measure
     assert {clause for clause, _ in counts} == {clause.id for clause in stand_in(category).clauses}
     assert sum(len(request.line.conversation) > 1 for request in found) >= 9
 
