@@ -6,6 +6,8 @@ STAMP := $(VENV)/.installed
 # `dvc repro` starts `python` from PATH, so the environment's own must come first.
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
+# Memory in pages of 2 MB, where Linux hands them out on request: tables of keys and values, scores and activations are large.
+export GLIBC_TUNABLES := glibc.malloc.hugetlb=1
 
 .PHONY: help install run test lint types params reader clean
 help:

@@ -17,11 +17,12 @@ from stages.lib.errors import StageError, user_errors
 from stages.lib.llm.backend import Request
 from stages.lib.llm.build import build_backend
 from stages.lib.llm.config import LlmConfig
+from stages.lib.llm.requests import reason_request
 from stages.lib.process import stage_process
 from stages.lib.records import Answer, ModelRef, Policy, Prompt
 from stages.lib.sources import SourceConfig, read_rows
 from stages.lib.tracking import Run, tracked_run
-from stages.lib.transcript import clean, with_policy
+from stages.lib.transcript import clean
 
 REPLIES = Path("tests/fixtures/replies.jsonl")
 OUTSIDE_COLUMNS = {"strongreject": "forbidden_prompt", "edgy": "text"}
@@ -69,7 +70,7 @@ def ask(cases: list[Case], arm: str, config: EvalsConfig, seed: int, run: Run) -
     detail = load_value("spec.detail")
     shown = arm in config.with_policy
     requests = [
-        Request(messages=with_policy(case.messages, case.policy, detail) if shown else clean(case.messages)) for case in cases
+        reason_request(case.messages, case.policy, detail) if shown else Request(messages=clean(case.messages)) for case in cases
     ]
     replies = backend.generate(requests, config.sampling.record(), seeds.derive(seed, "evals"))
     if failed := [reply.error for reply in replies if reply.error is not None]:

@@ -37,3 +37,5 @@ class FilterConfig(Section):
 
     aggregate: Aggregates
     min_score: MinScore
+    min_certainty: float = Field(ge=0, le=1)
+    """How sure each of the k runs must be of the outcome it expects; 0 asks nothing. Runs that have no certainty pass."""

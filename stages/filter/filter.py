@@ -48,6 +48,7 @@ def rule_of(verdict: Verdict, scores: dict[str, float] | None, config: FilterCon
     if scores is None:
         return verdict.status
     below = [name for name, score in scores.items() if score < getattr(config.min_score, name)]
+    below += ["certainty"] * any(run.certainty is not None and run.certainty < config.min_certainty for run in verdict.runs)
     return f"below: {below[0]}" if below else "kept"
 
 

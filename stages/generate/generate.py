@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from stages.generate.config import GenerateConfig
 from stages.lib.errors import StageError
 from stages.lib.llm.backend import Backend, Generation, Request
-from stages.lib.policy_text import Detail
+from stages.lib.llm.requests import reason_request
+from stages.lib.policy_text import Detail, certainty, part_for
 from stages.lib.records import Completion, Message, Policy, Prompt, content_id
 from stages.lib.seeds import order_of_sample
-from stages.lib.transcript import TEMPLATE_SHA, clean, generator_prompt, read_citation, read_reply
+from stages.lib.transcript import TEMPLATE_SHA, clean, read_citation, read_reply
 
 NO_POLICY = "none"
 """policy_sha and template_sha of a completion that was written without a policy."""
@@ -25,29 +26,35 @@ def generate_all(
     Raises StageError when a request failed for good: a stage that kept quiet would train on what happened to arrive.
     """
     asked = [(prompt, number) for prompt in prompts for number in range(config.samples_per_prompt if policy else 1)]
-    requests = [
-        Request(messages=ask(prompt.messages, policy, detail, order_of_sample(seed, number)), sample_index=number)
-        for prompt, number in asked
-    ]
+    requests = [ask(prompt.messages, policy, detail, order_of_sample(seed, number), number) for prompt, number in asked]
     generations = backend.generate(requests, config.sampling.record(), seed, None)
     _refuse_failures(generations)
     pairs = zip(asked, generations, strict=True)
-    return [to_completion(prompt, number, text, policy, backend.model_sha, config) for (prompt, number), text in pairs]
+    return [to_completion(prompt, number, text, policy, backend.model_sha, config, seed) for (prompt, number), text in pairs]
 
 
-def ask(messages: tuple[Message, ...], policy: Policy | None, detail: Detail, shuffle: int | None) -> tuple[Message, ...]:
-    """What the model is shown."""
-    return generator_prompt(messages, policy, detail, shuffle) if policy else clean(messages)
+def ask(messages: tuple[Message, ...], policy: Policy | None, detail: Detail, shuffle: int | None, number: int) -> Request:
+    """What the model is asked for sample `number`."""
+    if policy is None:
+        return Request(messages=clean(messages), sample_index=number)
+    return reason_request(messages, policy, detail, shuffle, number)
 
 
 def to_completion(
-    prompt: Prompt, number: int, generation: Generation, policy: Policy | None, model: str, config: GenerateConfig
+    prompt: Prompt,
+    number: int,
+    generation: Generation,
+    policy: Policy | None,
+    model: str,
+    config: GenerateConfig,
+    seed: int,
 ) -> Completion:
     """A generation taken apart and tied to the policy it was written under."""
     reply = read_reply(generation.text, generation.truncated)
     policy_sha = policy.sha if policy else NO_POLICY
     template_sha = TEMPLATE_SHA if policy else NO_POLICY
     sampling = config.sampling.record()
+    order, cited = order_of_sample(seed, number), read_citation(reply.deliberation).outcome
     return Completion(
         id=content_id(prompt.id, number, model, sampling, policy_sha, template_sha, reply),
         prompt_id=prompt.id,
@@ -59,6 +66,7 @@ def to_completion(
         finish=reply.finish,
         model=model,
         sampling=sampling,
+        certainty=certainty(part_for(policy, prompt.messages), order, generation.shares, cited) if policy else None,
         policy_sha=policy_sha,
         template_sha=template_sha,
     )

@@ -19,5 +19,7 @@ class JudgeConfig(Section):
     shows it request and answer alone, and the deliberation is graded by whether it cites what the judge found."""
     sampling: SamplingConfig
     """Greedy: what varies between runs is the order of the clauses."""
+    min_certainty: float = Field(ge=0, le=1)
+    """A completion whose generator was less sure of its outcome costs no run; 0 asks of all. Passes what has no certainty."""
     checks: CheckLimits
     """Limits of the deterministic checks that come first; a completion that fails one costs no run."""

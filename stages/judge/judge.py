@@ -9,9 +9,9 @@ from typing import Literal
 from stages.judge.config import JudgeConfig
 from stages.lib.checks import failed_checks
 from stages.lib.errors import StageError
-from stages.lib.grader import JUDGE_TEMPLATE_SHA, Candidate, VerdictError, judge_messages, read_verdict, verdict_regex
+from stages.lib.grader import JUDGE_TEMPLATE_SHA, Candidate, VerdictError, judge_request, read_verdict
 from stages.lib.llm.backend import Backend, Generation, Request
-from stages.lib.policy_text import Detail, part_for
+from stages.lib.policy_text import Detail, certainty, part_for
 from stages.lib.records import Completion, JudgeRun, Outcome, Policy, Verdict
 from stages.lib.seeds import derive
 from stages.lib.transcript import read_citation
@@ -24,15 +24,19 @@ def judge_all(
 ) -> list[Verdict]:
     """A verdict on each completion, in their order."""
     _refuse_stale(completions, policy)
-    failed = {completion.id: failed_checks(completion, policy, config.checks) for completion in completions}
+    failed = {
+        completion.id: (*failed_checks(completion, policy, config.checks), *_unsure(completion, config))
+        for completion in completions
+    }
     graded = [completion for completion in completions if not failed[completion.id]]
     runs: dict[str, list[JudgeRun]] = {completion.id: [] for completion in completions}
     asked = [(completion, number) for number in range(config.k) for completion in graded]
     requests = [_request(completion, policy, config.reads_deliberation, detail, seed, number) for completion, number in asked]
     generations = backend.generate(requests, config.sampling.record(), derive(seed, "judge", "draw"), None)
-    for (completion, _), generation in zip(asked, generations, strict=True):
+    for (completion, number), generation in zip(asked, generations, strict=True):
         unread = None if config.reads_deliberation else completion.deliberation
-        runs[completion.id].append(to_run(generation, policy, unread))
+        shown = part_for(policy, completion.messages)
+        runs[completion.id].append(to_run(generation, shown, unread, _order(seed, number)))
     return [to_verdict(completion, failed[completion.id], runs[completion.id], backend.model_sha) for completion in completions]
 
 
@@ -52,10 +56,11 @@ def to_verdict(completion: Completion, failed: tuple[str, ...], runs: Sequence[J
     )
 
 
-def to_run(generation: Generation, policy: Policy, unread: str | None = None) -> JudgeRun:
+def to_run(generation: Generation, policy: Policy, unread: str | None = None, shuffle: int | None = None) -> JudgeRun:
     """What the judge wrote, read strictly. Text cut off at the limit is unreadable even if what is there would parse.
 
-    `unread` is a deliberation that the judge was not shown: its grade is how far it agrees with what the judge found.
+    `policy` is what the judge was shown, its clauses in the order of `shuffle`. `unread` is a deliberation that it was not
+    shown: its grade is how far it agrees with what the judge found.
     """
     if generation.error is not None:
         return JudgeRun(status="errored", text=generation.error)
@@ -67,7 +72,13 @@ def to_run(generation: Generation, policy: Policy, unread: str | None = None) ->
         return JudgeRun(status="unreadable", text=generation.text)
     grades = read.grades if unread is None else read.grades | {"reasoning": agreement(unread, read.clause_id, read.expected)}
     return JudgeRun(
-        status="graded", clause=read.clause_id, expected=read.expected, found=read.found, grades=grades, text=generation.text
+        status="graded",
+        clause=read.clause_id,
+        expected=read.expected,
+        found=read.found,
+        certainty=certainty(policy, shuffle, generation.shares, read.expected),
+        grades=grades,
+        text=generation.text,
     )
 
 
@@ -97,9 +108,16 @@ def _request(completion: Completion, policy: Policy, sighted: bool, detail: Deta
     """Run `number` of a completion's grading: each shows the clauses in another order, the same for all completions."""
     deliberation = completion.deliberation if sighted else None
     candidate = Candidate(messages=completion.messages, answer=completion.answer, deliberation=deliberation)
-    shown = part_for(policy, completion.messages)
-    messages = judge_messages(candidate, shown, detail, derive(seed, "judge", number))
-    return Request(messages=messages, sample_index=number, regex=verdict_regex(shown, completion.answer, sighted))
+    return judge_request(candidate, policy, detail, _order(seed, number), number)
+
+
+def _order(seed: int, number: int) -> int:
+    return derive(seed, "judge", number)
+
+
+def _unsure(completion: Completion, config: JudgeConfig) -> tuple[str, ...]:
+    """A generator that could not tell the clauses apart is no better read by a judge of the same model."""
+    return () if completion.certainty is None or completion.certainty >= config.min_certainty else ("certainty",)
 
 
 def _refuse_stale(completions: Sequence[Completion], policy: Policy) -> None:

@@ -36,10 +36,7 @@ def lean_on_cpu(trainer: Any, temperature: float = 1.0) -> Any:
         return trainer
     model = trainer.model.get_base_model() if isinstance(trainer.model, PeftModel) else trainer.model
     model.set_attn_implementation("eager")
-    for layers in _with_one_input(model):
-        together = _Together(layers)
-        for layer in layers:
-            layer.forward = functools.partial(together.adapted, layer)
+    lean_adapters(model)
     unfused = model.forward
 
     @functools.wraps(type(model).forward)  # generate looks at the signature
@@ -51,7 +48,7 @@ def lean_on_cpu(trainer: Any, temperature: float = 1.0) -> Any:
         mask = labels[:, 1:] != IGNORE
         head, targets = model.get_output_embeddings(), labels[:, 1:][mask]
         if _is_frozen(head):
-            per_token = _Scored.apply(hidden[mask], head.weight, targets, temperature)
+            per_token = score_tokens(hidden[mask], head.weight, targets, temperature)
         else:
             per_token = _scored(head(hidden[mask]), targets, temperature)
         loss = -per_token[0].sum() / mask.sum().clamp(min=1)
@@ -61,6 +58,21 @@ def lean_on_cpu(trainer: Any, temperature: float = 1.0) -> Any:
 
     model.forward = forward
     return trainer
+
+
+def lean_adapters(model: Any) -> None:
+    """Let all LoRA layers of `model` add their part in place; layers with one input work together."""
+    for layers in _with_one_input(model):
+        together = _Together(layers)
+        for layer in layers:
+            layer.forward = functools.partial(together.adapted, layer)
+
+
+def score_tokens(hidden: Any, weight: Any, targets: Any, temperature: float = 1.0) -> tuple[Any, Any, Any]:
+    """Hidden states [n, d], a head [vocabulary, d] that is not trained and tokens [n] -> log-probability, entropy, whether the
+    token is the likeliest, each [n]. Only log-probabilities carry a gradient."""
+    scored: tuple[Any, Any, Any] = _Scored.apply(hidden, weight, targets, temperature)
+    return scored
 
 
 def _with_one_input(model: Any) -> Iterator[list[Linear]]:

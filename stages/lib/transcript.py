@@ -10,12 +10,22 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from stages.lib.policy_text import CITATION, OUTCOME_OF, Detail, cite, part_for, render_policy
+from stages.lib.policy_text import (
+    CITATION,
+    OUTCOME_OF,
+    RECAP,
+    SOMETHING_ELSE,
+    Detail,
+    candidates,
+    cite,
+    recap,
+    render_policy,
+)
 from stages.lib.records import Clause, Finish, Message, Outcome, Policy, content_id
 
 OPEN, CLOSE = "<think>", "</think>"
 REASON_INSTRUCTIONS = (Path(__file__).parent / "reason.md").read_text(encoding="utf-8").strip()
-TEMPLATE_SHA = content_id(REASON_INSTRUCTIONS)
+TEMPLATE_SHA = content_id(REASON_INSTRUCTIONS, RECAP, SOMETHING_ELSE)
 
 _CONTROL = re.compile(r"<\|[^<>|]{0,40}\|>|</?think>", re.IGNORECASE)
 _CITATION = re.compile(rf"It is about {CITATION}\.")
@@ -45,16 +55,11 @@ def neutralise(text: str) -> str:
 
 
 def with_policy(messages: tuple[Message, ...], policy: Policy, detail: Detail, shuffle: int | None = None) -> tuple[Message, ...]:
-    """The conversation with spec(category) and the instructions to deliberate in front: generation only, never training."""
+    """The conversation, behind spec(category) and the instructions, before the recap: generation only, never training."""
     system = f"{render_policy(policy, detail, shuffle)}\n\n{REASON_INSTRUCTIONS}"
-    return (Message(role="system", content=system), *clean(messages))
-
-
-def generator_prompt(
-    messages: tuple[Message, ...], policy: Policy, detail: Detail, shuffle: int | None = None
-) -> tuple[Message, ...]:
-    """What the generator is shown: `with_policy` of the part that concerns the conversation (see `part_for`)."""
-    return with_policy(messages, part_for(policy, messages), detail, shuffle)
+    *earlier, last = clean(messages)
+    asked = "\n\n".join(filter(None, [last.content, recap(policy, detail, shuffle)]))
+    return (Message(role="system", content=system), *earlier, last.model_copy(update={"content": asked}))
 
 
 def clean(messages: tuple[Message, ...]) -> tuple[Message, ...]:
@@ -94,6 +99,13 @@ def write_deliberation(asked: str | None, clause: Clause | None) -> str:
     if clause is None:
         return f"{request}{_NO_CLAUSE}"
     return f"{request}It is about {cite(clause)}."
+
+
+def reply_forms(policy: Policy, shuffle: int | None = None) -> tuple[str, ...]:
+    """The replies that cite rightly, as regular expressions in the order of `candidates`: what they answer is open."""
+    return tuple(
+        re.escape(write_reply(write_deliberation(None, clause), "")) + r"[\s\S]+" for clause in candidates(policy, shuffle)
+    )
 
 
 def read_citation(deliberation: str) -> Citation:

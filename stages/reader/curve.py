@@ -1,47 +1,70 @@
-"""A cheap point of the learning curve: next-token accuracy where the rule set decides, on unseen domains."""
+"""A cheap point of the learning curve: what the reader would choose and grade on unseen domains."""
 
 from __future__ import annotations
 
 import random
 from typing import Any
 
+from stages.lib.llm.weigh import yes_over_no
 from stages.lib.seeds import derive
 from stages.reader.pack import IGNORE
-from stages.reader.roles import judge_lesson, reason_lesson
-from stages.reader.train import loss_of, make_pack
+from stages.reader.roles import Lesson, judge_lesson, reason_lesson
+from stages.reader.train import Read, make_pack, read
 from stages.reader.world import World, draw_rule_set
 
-PACKS = 8
+PACKS = 12
 
 
 def curve_point(model: Any, tokenizer: Any, world: World, seed: int) -> dict[str, float]:
-    """Loss and accuracy of both roles, given the right words before each token (no generation: seconds, not minutes)."""
+    """Of both roles the loss, the clause weighed heaviest and its outcome; the judge's grades, given the right words before."""
     import torch
 
     point: dict[str, float] = {}
-    for role, make, count, key in (("reasoner", reason_lesson, 6, "clause"), ("judge", judge_lesson, 4, "grades")):
-        losses, right = [], []
+    direction, digits = yes_over_no(model, tokenizer), _digits(tokenizer)
+    for role, make, count in (("reasoner", reason_lesson, 6), ("judge", judge_lesson, 5)):
+        losses: list[float] = []
+        clauses: list[bool] = []
+        outcomes: list[bool] = []
+        grades: list[bool] = []
         for number in range(PACKS):
             rng = random.Random(derive(seed, "curve", role, number))
             rules = draw_rule_set(world, rng)
-            batch = make_pack([make(rules, world, rng) for _ in range(count)], tokenizer)
+            lessons = [make(rules, world, rng) for _ in range(count)]
+            batch = make_pack(lessons, tokenizer)
             with torch.no_grad():
-                loss, logits = loss_of(model, batch)
-            losses.append(float(loss))
-            right += _decisions(batch, logits, tokenizer, role)
-        point[f"{role}_loss"] = round(sum(losses) / PACKS, 4)
-        point[f"{role}_{key}"] = round(sum(right) / max(len(right), 1), 3)
+                seen = read(model, batch, direction)
+            losses.append(float(seen.loss))
+            chosen = seen.scores.argmax(-1).tolist()
+            clauses += [mine == right for mine, right in zip(chosen, batch.right.tolist(), strict=True)]
+            outcomes += [_outcome(lesson, mine) == lesson.outcome for lesson, mine in zip(lessons, chosen, strict=False)]
+            grades += _graded(seen, batch, digits)
+        point[f"{role}_loss"] = _mean(losses)
+        point[f"{role}_clause"] = _mean(clauses)
+        point[f"{role}_outcome"] = _mean(outcomes)
+        if role == "judge":
+            point["judge_grades"] = _mean(grades)
     return point
 
 
-def _decisions(batch: Any, logits: Any, tokenizer: Any, role: str) -> list[bool]:
-    """Reasoner: the token behind " about"; judge: the digits behind a colon."""
-    where = batch.labels[0] != IGNORE
-    labels, inputs = batch.labels[0, where].tolist(), batch.input_ids[0, where].tolist()
-    guesses = logits.argmax(-1).tolist()
-    about = tokenizer(" about", add_special_tokens=False)["input_ids"][0]
-    digits = {tokenizer(digit, add_special_tokens=False)["input_ids"][-1] for digit in "012"}
-    rows = zip(labels, inputs, guesses, strict=True)
-    if role == "reasoner":
-        return [label == guess for label, token, guess in rows if token == about]
-    return [label == guess for label, token, guess in rows if label in digits and tokenizer.decode([token]).endswith((":", " "))]
+def _outcome(lesson: Lesson, chosen: int) -> str:
+    assert lesson.policy is not None
+    return lesson.policy.clauses[chosen].outcome if chosen < len(lesson.policy.clauses) else "comply"
+
+
+def _graded(seen: Read, batch: Any, digits: set[int]) -> list[bool]:
+    """Whether each of the last digits of the verdicts, which are the grades, would have been said."""
+    labels = batch.labels[0, batch.labels[0] != IGNORE].tolist()
+    before = [None, *labels[:-1]]
+    return [
+        right
+        for label, previous, right in zip(labels, before, seen.is_top1.tolist(), strict=True)
+        if label in digits and previous not in digits
+    ]
+
+
+def _digits(tokenizer: Any) -> set[int]:
+    return {tokenizer(digit, add_special_tokens=False)["input_ids"][-1] for digit in "012"}
+
+
+def _mean(values: list[Any]) -> float:
+    return round(sum(values) / max(len(values), 1), 4)

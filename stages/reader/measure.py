@@ -1,32 +1,34 @@
-"""How well the reader reads: generated, not teacher-forced, on worlds it was not trained on."""
+"""How well the reader reads: texts as the pipeline gets them, not teacher-forced, on worlds it was not trained on."""
 
 from __future__ import annotations
 
 import random
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from stages.lib.grader import VerdictError, read_verdict
-from stages.lib.records import OUTCOMES, Outcome, Policy
+from stages.lib.llm.backend import Backend, OnResult
+from stages.lib.records import OUTCOMES, Outcome, Policy, Sampling
 from stages.lib.seeds import derive
 from stages.lib.transcript import read_citation, read_reply
 from stages.reader.roles import Lesson, helpful_lesson, judge_lesson, reason_lesson
 from stages.reader.world import Case, World, draw_rule_set
 
-BATCH = 24
+SAMPLING = Sampling(temperature=0.0, max_new_tokens=96)
 REFUSAL = re.compile(r"\b(sorry|can't|cannot|won't|unable|decline)\b", re.IGNORECASE)
 Table = dict[str, dict[str, float]]
 """Row -> column -> share right; column `lessons` is the count."""
 
 
-def lessons_of(world: World, ask_last: bool, answers: Sequence[tuple[Case, str]], per_role: int, seed: int) -> list[Lesson]:
-    """Two reasoner and one judge lesson per fresh rule set (a rule set per reasoner pair), and helpful ones."""
+def lessons_of(
+    world: World, ask_last: bool, apart: bool, answers: Sequence[tuple[Case, str]], per_role: int, seed: int
+) -> list[Lesson]:
+    """A reasoner and a judge lesson per fresh rule set (see `draw_rule_set`), and helpful ones."""
     lessons: list[Lesson] = []
     for number in range(per_role):
         rng = random.Random(derive(seed, "measure", number))
-        rules = draw_rule_set(world, rng, ask_last)
+        rules = draw_rule_set(world, rng, ask_last, apart)
         lessons += [reason_lesson(rules, world, rng), judge_lesson(rules, world, rng)]
     rng = random.Random(derive(seed, "measure", "helpful"))
     lessons += [
@@ -35,28 +37,10 @@ def lessons_of(world: World, ask_last: bool, answers: Sequence[tuple[Case, str]]
     return lessons
 
 
-def complete(model: Any, tokenizer: Any, lessons: Sequence[Lesson], progress: Callable[[int], None] | None = None) -> list[str]:
-    """Greedy continuations, in the order of `lessons`; similar lengths share a batch."""
-    import torch
-
-    prompts = [
-        tokenizer.apply_chat_template([m.model_dump() for m in lesson.messages], add_generation_prompt=True, tokenize=False)
-        for lesson in lessons
-    ]
-    order = sorted(range(len(lessons)), key=lambda place: len(prompts[place]))
-    texts = [""] * len(lessons)
-    for start in range(0, len(order), BATCH):
-        chosen = order[start : start + BATCH]
-        batch = tokenizer([prompts[place] for place in chosen], return_tensors="pt", padding=True, add_special_tokens=False).to(
-            model.device
-        )
-        with torch.no_grad():
-            out = model.generate(**batch, max_new_tokens=96, do_sample=False, pad_token_id=tokenizer.pad_token_id)
-        for place, row in zip(chosen, out[:, batch["input_ids"].shape[1] :], strict=True):
-            texts[place] = tokenizer.decode(row, skip_special_tokens=True)
-        if progress is not None:
-            progress(len(chosen))
-    return texts
+def complete(backend: Backend, lessons: Sequence[Lesson], progress: OnResult | None = None) -> list[str]:
+    """Greedy texts, in the order of `lessons`, as the pipeline asks for them."""
+    done = backend.generate([lesson.request for lesson in lessons], SAMPLING, 0, progress)
+    return [generation.text for generation in done]
 
 
 def score(lessons: Sequence[Lesson], texts: Sequence[str]) -> dict[str, Table]:

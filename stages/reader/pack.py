@@ -10,8 +10,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stages.lib.llm.weigh import question_places
+
 if TYPE_CHECKING:
     import torch
+
+    from stages.reader.roles import Lesson
 
 IGNORE = -100
 MULTIPLE = 64
@@ -28,6 +32,10 @@ class Encoded(NamedTuple):
     target: list[int]
     weights: list[float]
     """Loss weight of every target token."""
+    questions: list[int]
+    """Places of the prompt at which its questions end."""
+    right: int
+    """Which of them is to be answered yes."""
 
 
 class Pack(NamedTuple):
@@ -43,15 +51,28 @@ class Pack(NamedTuple):
     """[1, L]; the token to predict at each position, IGNORE where none is."""
     weights: torch.Tensor
     """[1, L]; the loss weight at each position, 0 where nothing is predicted."""
+    questions: torch.Tensor
+    """[lessons with questions, most questions of one]; their positions, IGNORE behind the last."""
+    right: torch.Tensor
+    """[lessons with questions]; the column of the one to be answered yes."""
 
 
-def encode(messages: Sequence[Any], target: str, focus: tuple[int, int], tokenizer: Any) -> Encoded:
-    """Prompt through the model's own chat template, target up to and with the end-of-turn token."""
-    turns = [message.model_dump() for message in messages]
-    prompt = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
-    tokens = tokenizer(target, add_special_tokens=False, return_offsets_mapping=True)
-    weights = [1.0 if focus[0] <= start < focus[1] else OUT_OF_FOCUS for start, _ in tokens["offset_mapping"]]
-    return Encoded(list(prompt), [*tokens["input_ids"], tokenizer.eos_token_id], [*weights, 1.0])
+def encode(lesson: Lesson, tokenizer: Any) -> Encoded:
+    """Prompt through the model's own chat template, target up to and with the end-of-turn token.
+
+    A lesson without a target ends with its last question.
+    """
+    turns = [message.model_dump() for message in lesson.request.messages]
+    text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+    prompt = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    ids, places = list(prompt["input_ids"]), []
+    if lesson.request.questions:
+        places = question_places(text, lesson.request.questions, prompt["offset_mapping"])
+    if not lesson.target:
+        return Encoded(ids[: places[-1] + 1], [], [], places, lesson.right)
+    target = tokenizer(lesson.target, add_special_tokens=False, return_offsets_mapping=True)
+    weights = [1.0 if lesson.focus[0] <= start < lesson.focus[1] else OUT_OF_FOCUS for start, _ in target["offset_mapping"]]
+    return Encoded(ids, [*target["input_ids"], tokenizer.eos_token_id], [*weights, 1.0], places, lesson.right)
 
 
 def pack(lessons: Sequence[Encoded]) -> Pack:
@@ -60,10 +81,11 @@ def pack(lessons: Sequence[Encoded]) -> Pack:
 
     shared = common_prefix([lesson.prompt for lesson in lessons])
     ids, positions, labels, weights = list(lessons[0].prompt[:shared]), list(range(shared)), [IGNORE] * shared, [0.0] * shared
-    segments = [shared]
+    segments, questions = [shared], []
     for lesson in lessons:
         branch = [*lesson.prompt[shared:], *lesson.target[:-1]]
-        unscored = len(lesson.prompt) - shared - 1
+        unscored = len(branch) - len(lesson.target)
+        questions.append([place - shared + len(ids) for place in lesson.questions])
         ids += branch
         positions += range(shared, shared + len(branch))
         labels += [IGNORE] * unscored + lesson.target
@@ -72,12 +94,16 @@ def pack(lessons: Sequence[Encoded]) -> Pack:
     padding = -len(ids) % MULTIPLE
     if padding:
         segments.append(padding)
+    asked = [(row, lesson.right) for row, lesson in zip(questions, lessons, strict=True) if row]
+    most = max((len(row) for row, _ in asked), default=0)
     return Pack(
         input_ids=torch.tensor([ids + [0] * padding]),
         position_ids=torch.tensor([positions + [0] * padding]),
         segments=tuple(segments),
         labels=torch.tensor([labels + [IGNORE] * padding]),
         weights=torch.tensor([weights + [0.0] * padding]),
+        questions=torch.tensor([row + [IGNORE] * (most - len(row)) for row, _ in asked], dtype=torch.long).view(len(asked), most),
+        right=torch.tensor([right for _, right in asked], dtype=torch.long),
     )
 
 
@@ -109,34 +135,31 @@ def _attend(
     import torch
     from torch.nn.functional import scaled_dot_product_attention
 
-    groups = query.shape[1] // key.shape[1]
-    key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
-    prefix = segments[0]
-    parts = (
-        [scaled_dot_product_attention(query[:, :, :prefix], key[:, :, :prefix], value[:, :, :prefix], is_causal=True)[0]]
-        if prefix
-        else []
+    kv, groups = key.shape[1], query.shape[1] // key.shape[1]
+    (first, *asked), (first_key, *keys), (first_value, *values) = (each[0].split(segments, dim=1) for each in (query, key, value))
+    parts = []
+    if segments[0]:
+        whole = first_key.repeat_interleave(groups, dim=0)[None], first_value.repeat_interleave(groups, dim=0)[None]
+        parts.append(scaled_dot_product_attention(first[None], whole[0], whole[1], is_causal=True)[0])
+    longest, width = max(segments[1:]), query.shape[-1]
+    rows = _stacked(asked, longest).unflatten(1, (kv, groups)).flatten(2, 3)  # heads that share keys side by side
+    seen, told = (
+        torch.cat([each.expand(len(own), -1, -1, -1), _stacked(own, longest)], dim=2)
+        for each, own in ((first_key, keys), (first_value, values))
     )
-    asked, own_keys, own_values = (_stacked(tensor[0], segments) for tensor in (query, key, value))
-    heads, count, longest, width = asked.shape
-    asked = asked * width**-0.5
-    later = torch.ones(longest, longest, dtype=torch.bool, device=query.device).triu(1)
-    to_prefix = (asked.flatten(1, 2) @ key[0, :, :prefix].transpose(1, 2)).view(heads, count, longest, prefix)
-    to_itself = (asked @ own_keys.transpose(2, 3)).masked_fill(later, float("-inf"))
-    shares = torch.cat([to_prefix, to_itself], dim=-1).softmax(-1)
-    found = (shares[..., :prefix].flatten(1, 2) @ value[0, :, :prefix]).view(heads, count, longest, width)
-    found = found + shares[..., prefix:] @ own_values
-    parts += [found[:, place, :length] for place, length in enumerate(segments[1:])]
+    later = torch.ones(longest, longest, dtype=torch.bool, device=query.device).triu(1).repeat(groups, 1)
+    scores = (rows * width**-0.5) @ seen.transpose(2, 3)
+    scores[..., segments[0] :].masked_fill_(later, float("-inf"))
+    found = (scores.softmax(-1) @ told).view(len(asked), kv * groups, longest, width)
+    parts += [row[:, :length] for row, length in zip(found.unbind(), segments[1:], strict=True)]
     return torch.cat(parts, dim=1).transpose(0, 1).unsqueeze(0).contiguous(), None
 
 
-def _stacked(tensor: Any, segments: tuple[int, ...]) -> Any:
-    """[heads, L, d] -> the branches [heads, branches, longest, d], padded behind: what is there, no earlier token looks at."""
+def _stacked(branches: Sequence[Any], longest: int) -> Any:
+    """Branches [heads, tokens, d] -> [branches, heads, longest, d], padded behind: what is there, no earlier token looks at."""
     import torch
 
-    longest = max(segments[1:])
-    branches = tensor.split(segments, dim=1)[1:]
-    return torch.stack([torch.nn.functional.pad(branch, (0, 0, 0, longest - branch.shape[1])) for branch in branches], dim=1)
+    return torch.stack([torch.nn.functional.pad(branch, (0, 0, 0, longest - branch.shape[1])) for branch in branches])
 
 
 def common_prefix(sequences: Sequence[Sequence[int]]) -> int:

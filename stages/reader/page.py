@@ -12,6 +12,8 @@ table{border-collapse:collapse;margin:1rem 0}th,td{border-bottom:1px solid #d5da
 th:first-child,td:first-child{text-align:left}svg{max-width:100%;height:auto}figcaption,.note{color:#7a8494;font-size:.9rem}
 """
 WIDTH, HEIGHT, PAD = 640, 240, 40
+LINES = {"reasoner_clause": "#2f6fde", "judge_clause": "#2f9e62", "judge_grades": "#d9772b"}
+"""What of the curve is drawn, and how."""
 
 
 def page(metrics: dict[str, Any]) -> str:
@@ -19,8 +21,8 @@ def page(metrics: dict[str, Any]) -> str:
     cost = metrics["cost"]
     parts = [
         f"<!doctype html><html lang=en><meta charset=utf-8><title>Reader</title><style>{STYLE}</style>",
-        "<h1>The reader</h1><p>A small model taught one skill on made-up rule sets: find the clause, cite it, decide, answer in",
-        "its style; and judge such replies. It has seen no safety policy.</p>",
+        "<h1>The reader</h1><p>A small model taught one skill on made-up rule sets: weigh the clauses, cite one, decide, answer",
+        "in its style; and judge such replies. It has seen no safety policy.</p>",
         f"<p class=note>{escape(metrics['pretrained'])} · {cost['packs']} packs, {cost['tokens']:,} tokens,",
         f"{cost['seconds'] / 60:.0f} minutes of training on {escape(cost['device'])} · all numbers are of generated text.</p>",
     ]
@@ -47,15 +49,15 @@ def _cell(value: float | None, column: str) -> str:
 
 
 def _curve(points: list[dict[str, float]]) -> str:
-    lines = "".join(_line(points, key, colour) for key, colour in (("reasoner_clause", "#2f6fde"), ("judge_grades", "#d9772b")))
+    lines = "".join(_line(points, key, colour) for key, colour in LINES.items())
     return "".join(
         (
             f'<figure><svg viewBox="0 0 {WIDTH} {HEIGHT}" role=img aria-label="learning curve">',
             f'<g fill=none stroke="#8a94a6"><path d="M{PAD} 10V{HEIGHT - PAD}H{WIDTH - 10}"/></g>',
             f'<g fill="#8a94a6" font-size=12><text x=8 y=16>1.0</text><text x=8 y={HEIGHT - PAD}>0.0</text>',
             f"<text x={WIDTH - 110} y={HEIGHT - 14}>{points[-1]['tokens']:,.0f} tokens</text></g>{lines}</svg>",
-            "<figcaption>Unseen domains; next token, given the right words before it: first word of the clause's title",
-            " (blue, reasoner), grades (orange, judge).</figcaption></figure>",
+            "<figcaption>Unseen domains: the clause weighed heaviest is the right one (blue: reasoner, green: judge); grades,",
+            " given the right words before them (orange: judge). Some 60 requests a point.</figcaption></figure>",
         )
     )
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from typing import Literal, NamedTuple
 
-from stages.lib.grader import Candidate, judge_messages, write_verdict
-from stages.lib.policy_text import LABELS
+from stages.lib.grader import Candidate, judge_messages, verdict_forms, write_verdict
+from stages.lib.llm.backend import Request
+from stages.lib.policy_text import LABELS, candidates, recap
 from stages.lib.records import OUTCOMES, Clause, Message, Outcome, Policy
-from stages.lib.transcript import with_policy, write_deliberation, write_reply
+from stages.lib.transcript import reply_forms, with_policy, write_deliberation, write_reply
 from stages.reader.world import Case, RuleSet, World
 
 UNCOVERED = 0.04
@@ -24,15 +25,18 @@ class Lesson(NamedTuple):
     """One conversation to learn from, and what the evaluation asks of it."""
 
     role: Literal["reasoner", "judge", "helpful"]
-    messages: tuple[Message, ...]
+    request: Request
     target: str
+    """Empty where the lesson ends with its questions."""
     kind: str
     """Class for the report: the outcome for reasoners, the defect for judges."""
     clause: Clause | None
     outcome: Outcome
     policy: Policy | None
     focus: tuple[int, int]
-    """Character span of `target` that the rule set decides. The rest (a drawn body) is learned with less weight."""
+    """Character span of `target` that the rule set decides. The rest is learned with less weight."""
+    right: int = 0
+    """Which of the request's questions is to be answered yes."""
 
 
 def reason_lesson(rules: RuleSet, world: World, rng: random.Random, shown: float = 0.0) -> Lesson:
@@ -45,9 +49,15 @@ def reason_lesson(rules: RuleSet, world: World, rng: random.Random, shown: float
     deliberation = write_deliberation(None, clause)  # put in other words by so small a model, a request loses what matters
     answer = write_answer(rules.policy, world, outcome, case.phrase, rng)
     target = write_reply(deliberation, answer)
-    focus = (0, len(target) - len(answer) + len(rules.policy.style[outcome].opening))
-    messages = with_policy(_conversation(case, world, rng), rules.policy, "brief")
-    return Lesson("reasoner", messages, target, outcome, clause, outcome, rules.policy, focus)
+    start = len(target) - len(answer)
+    focus = (start, start + len(rules.policy.style[outcome].opening))
+    request = Request(
+        messages=with_policy(_conversation(case, world, rng), rules.policy, "brief"),
+        forms=reply_forms(rules.policy),
+        questions=recap(rules.policy, "brief"),
+    )
+    right = candidates(rules.policy).index(clause)
+    return Lesson("reasoner", request, target, outcome, clause, outcome, rules.policy, focus, right)
 
 
 def judge_lesson(rules: RuleSet, world: World, rng: random.Random, shown: float = 0.0) -> Lesson:
@@ -85,15 +95,22 @@ def judge_lesson(rules: RuleSet, world: World, rng: random.Random, shown: float 
     if shown:
         grades["reasoning"] = 2 if cited is clause and found == outcome else 0
     candidate = Candidate(messages=_conversation(case, world, rng), answer=answer, deliberation=deliberation)
-    messages = judge_messages(candidate, rules.policy, "brief", shuffle=None)
+    request = Request(
+        messages=judge_messages(candidate, rules.policy, "brief", shuffle=None),
+        forms=verdict_forms(rules.policy, answer, shown),
+        questions=recap(rules.policy, "brief"),
+    )
     target = write_verdict(clause, LABELS[outcome], found, opening, answer, grades)
-    return Lesson("judge", messages, target, kind, clause, outcome, rules.policy, (0, len(target)))
+    focus = (target.index("\nfound: "), len(target))
+    right = candidates(rules.policy).index(clause)
+    return Lesson("judge", request, target, kind, clause, outcome, rules.policy, focus, right)
 
 
 def helpful_lesson(case: Case, answer: str, world: World, rng: random.Random) -> Lesson:
     """No policy: the model's own answer, behind a deliberation that says no clause applies."""
     target = write_reply(write_deliberation(None, None), answer)
-    return Lesson("helpful", _conversation(case, world, rng), target, "no policy", None, "comply", None, (0, len(target)))
+    request = Request(messages=_conversation(case, world, rng))
+    return Lesson("helpful", request, target, "no policy", None, "comply", None, (0, len(target)))
 
 
 def write_answer(

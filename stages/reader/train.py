@@ -6,13 +6,13 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from stages.lib.llm.weigh import yes_over_no
 from stages.lib.seeds import derive
 from stages.reader.config import ReaderConfig
-from stages.reader.pack import IGNORE, MULTIPLE, Pack, encode, pack
+from stages.reader.pack import IGNORE, Pack, encode, pack
 from stages.reader.roles import Lesson, helpful_lesson, judge_lesson, reason_lesson
 from stages.reader.world import Case, World, draw_rule_set
 
@@ -21,7 +21,7 @@ FLOOR = 0.02
 """Share of the learning rate that the last step has."""
 SHOWN = 0.15
 """Share of the requests for an example that the policy gives: what is the same is found before what is alike."""
-MAX_TOKENS = 1100
+MAX_TOKENS = 2200
 """Lessons that would make a pack longer are left out of it: attention costs grow with the square."""
 
 
@@ -33,13 +33,14 @@ def lessons_for(world: World, answers: list[tuple[Case, str]], config: ReaderCon
     if role == "helpful":
         return [helpful_lesson(case, text, world, rng) for case, text in rng.sample(answers, min(count, len(answers)))]
     rules = draw_rule_set(world, rng)
-    make = reason_lesson if role == "reasoner" else judge_lesson
-    return [make(rules, world, rng, SHOWN) for _ in range(count)]
+    make = reason_lesson if role == "reasoner" or (role == "weigher" and rng.random() < 0.5) else judge_lesson
+    lessons = [make(rules, world, rng, SHOWN) for _ in range(count)]
+    return [lesson._replace(target="") for lesson in lessons] if role == "weigher" else lessons
 
 
 def make_pack(lessons: list[Lesson], tokenizer: Any) -> Pack:
     """Encode and pack, dropping trailing lessons that exceed MAX_TOKENS."""
-    encoded = [encode(lesson.messages, lesson.target, lesson.focus, tokenizer) for lesson in lessons]
+    encoded = [encode(lesson, tokenizer) for lesson in lessons]
     packed = pack(encoded)
     while packed.input_ids.shape[1] > MAX_TOKENS and len(encoded) > 1:
         encoded.pop()
@@ -47,29 +48,37 @@ def make_pack(lessons: list[Lesson], tokenizer: Any) -> Pack:
     return packed
 
 
-def loss_of(model: Any, batch: Pack) -> tuple[Any, Any]:
-    """(weighted mean cross-entropy over the target tokens, their logits); the head runs only where there is one."""
-    import torch
+class Read(NamedTuple):
+    """What a model makes of a pack."""
 
-    core = model.get_base_model()
-    device = next(model.parameters()).device
-    where = _padded((batch.labels[0] != IGNORE).nonzero()[:, 0])
-    labels, weights = batch.labels[0, where].clamp(min=0), batch.weights[0, where]
-    with torch.autocast(device.type, dtype=torch.bfloat16, cache_enabled=False):  # the cache is shared between threads
-        hidden = core.model(
-            input_ids=batch.input_ids.to(device), position_ids=batch.position_ids.to(device), segments=batch.segments
-        ).last_hidden_state
-        logits = core.lm_head(hidden[0, where.to(device)])
-    losses = torch.nn.functional.cross_entropy(logits.float(), labels.to(device), reduction="none")
-    weights = weights.to(device)
-    return (losses * weights).sum() / weights.sum(), logits[: int((batch.labels[0] != IGNORE).sum())]
+    loss: Any
+    """Cross-entropy of the questions, of which one is right, as a mean over the lessons; to it is added the weighted mean of
+    the target tokens'."""
+    is_top1: Any
+    """[target tokens]: whether the model would have said it."""
+    scores: Any
+    """[lessons with questions, most questions of one]: see `yes_over_no`."""
 
 
-def _padded(where: Any) -> Any:
-    """Target positions, filled up to a multiple with position 0, which carries no weight."""
-    import torch
+def read(model: Any, batch: Pack, direction: Any) -> Read:
+    """One pass; the head runs only where there is a target. `direction` is of `yes_over_no`."""
+    from torch.nn.functional import cross_entropy
 
-    return torch.cat([where, where.new_zeros(-len(where) % MULTIPLE)])
+    from stages.lib.cpu_training import score_tokens
+
+    core, device = model.get_base_model(), direction.device
+    hidden = core.model(
+        input_ids=batch.input_ids.to(device), position_ids=batch.position_ids.to(device), segments=batch.segments, use_cache=False
+    ).last_hidden_state[0]
+    absent = (batch.questions == IGNORE).to(device)
+    scores = (hidden[batch.questions.clamp(min=0).to(device)].float() @ direction.float()).masked_fill(absent, float("-inf"))
+    loss = cross_entropy(scores, batch.right.to(device)) if len(scores) else 0.0
+    where = batch.labels[0] != IGNORE
+    labels, weights = batch.labels[0, where].to(device), batch.weights[0, where].to(device)
+    log_probs, _, is_top1 = score_tokens(hidden[where.to(device)], core.lm_head.weight, labels)
+    if len(labels):
+        loss = loss - (log_probs * weights).sum() / weights.sum()
+    return Read(loss, is_top1, scores)
 
 
 def train(
@@ -90,27 +99,18 @@ def train(
     number, spent, tokens, curve = _resume(model, optimizer, folder)
     yield from curve
     running, started = [], time.monotonic()
-
-    def gradients_of(batch: Pack) -> tuple[float, tuple[Any, ...]]:
-        loss, _ = loss_of(model, batch)
-        return float(loss.detach()), torch.autograd.grad(loss, weights)
-
-    threads = workers(config.packs_per_step)
+    direction = yes_over_no(model, tokenizer)
     while number < config.packs:
         rate = learning_rate(number / config.packs, config)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        batches = [
-            make_pack(lessons_for(world, answers, config, seed, number + place), tokenizer)
-            for place in range(config.packs_per_step)
-        ]
-        for batch, (loss, gradients) in zip(batches, threads.map(gradients_of, batches), strict=True):
-            for parameter, gradient in zip(weights, gradients, strict=True):
-                gradient = gradient / config.packs_per_step
-                parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
-            running.append(loss)
+        for place in range(config.packs_per_step):
+            batch = make_pack(lessons_for(world, answers, config, seed, number + place), tokenizer)
+            loss = read(model, batch, direction).loss
+            (loss / config.packs_per_step).backward()
+            running.append(float(loss.detach()))
             tokens += batch.input_ids.shape[1]
-            number += 1
+        number += config.packs_per_step
         torch.nn.utils.clip_grad_norm_(weights, CLIP)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -132,15 +132,6 @@ def train(
                 {"number": number, "spent": spent + time.monotonic() - started, "tokens": tokens, "curve": curve},
             )
             yield point
-
-
-def workers(packs: int) -> ThreadPoolExecutor:
-    """A thread and a core per pack of a step: two packs side by side keep both busy, one pack does not."""
-    import torch
-
-    cores = torch.get_num_threads()
-    count = 1 if torch.cuda.is_available() else max(1, min(packs, cores))
-    return ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(max(1, cores // count),))
 
 
 def learning_rate(progress: float, config: ReaderConfig) -> float:

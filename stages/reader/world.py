@@ -104,12 +104,13 @@ def split_world(world: World) -> tuple[World, World, World]:
     return world._replace(domains=tuple(train)), world._replace(domains=seen), world._replace(domains=unseen)
 
 
-def draw_rule_set(world: World, rng: random.Random, ask_last: bool = False) -> RuleSet:
+def draw_rule_set(world: World, rng: random.Random, ask_last: bool = False, apart: bool = False) -> RuleSet:
     """Draw a rule set: mostly neighbours of one domain, at times a mixture; ids, outcomes and style at random.
 
-    `ask_last` asks only each rule's last case (the held-out one) and takes the examples from the others.
+    `ask_last` asks only each rule's last case (the held-out one) and takes the examples from the others. `apart` draws every
+    rule from another domain, the easier case.
     """
-    rules, left_out = _draw_rules(world, rng)
+    rules, left_out = _draw_rules(world, rng, apart)
     code = "".join(rng.sample(_CODE_LETTERS, 2))
     start = rng.choice((1, 1, 1, 10, 20))
     clauses, cases, given = [], {}, {}
@@ -148,9 +149,9 @@ def draw_rule_set(world: World, rng: random.Random, ask_last: bool = False) -> R
     )
 
 
-def _draw_rules(world: World, rng: random.Random) -> tuple[list[Rule], list[Rule]]:
+def _draw_rules(world: World, rng: random.Random, apart: bool) -> tuple[list[Rule], list[Rule]]:
     """The rules of the set, and neighbours left out of it (the hard cases that no clause covers)."""
-    if rng.random() < 0.7:
+    if not apart and rng.random() < 0.7:
         first, second = rng.sample(world.domains, 2)
         rules = list(first.rules)
         rng.shuffle(rules)

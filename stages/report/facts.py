@@ -111,6 +111,8 @@ class Judging(NamedTuple):
     """Outcome by gold -> what single runs said the policy asks for."""
     calibration: dict[str, Number]
     """How many runs passed it -> share that is right."""
+    certainty: dict[str, Number]
+    """How sure the least sure run was of the outcome -> share right of what all runs passed; empty where nothing was weighed."""
 
 
 class Champion(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import pairwise
 from typing import NamedTuple
 
 from stages.lib import jsonl, paths
@@ -18,6 +19,9 @@ PASS = 2
 KINDS = ("right", "wrong outcome", "no known opening")
 """What a completion can be by gold."""
 
+CERTAINTIES = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
+"""Limits of the certainties that are counted together."""
+
 
 class Judged(NamedTuple):
     """One completion that the judge graded."""
@@ -31,6 +35,8 @@ class Judged(NamedTuple):
     """Run by run, whether the outcome was found right."""
     styled: tuple[bool, ...]
     """Run by run, whether the style was found right."""
+    certainty: float | None
+    """Of the least sure run; None where no run weighed the clauses."""
 
 
 def judging(policies: Mapping[str, Policy]) -> Judging:
@@ -48,6 +54,7 @@ def judging(policies: Mapping[str, Policy]) -> Judging:
             for runs in sorted({len(row.passed) for row in rows})
             for count in range(runs + 1)
         },
+        certainty=_by_certainty([row for row in rows if all(row.passed) and row.certainty is not None]),
     )
 
 
@@ -66,6 +73,7 @@ def judged(category: str, policy: Policy) -> Iterator[Judged]:
             expected=tuple(run.expected for run in verdict.runs),
             passed=tuple(each.get("compliance") == PASS for each in grades),
             styled=tuple(each.get("correctness") == PASS for each in grades),
+            certainty=min((run.certainty for run in verdict.runs if run.certainty is not None), default=None),
         )
 
 
@@ -108,6 +116,16 @@ def _against_gold(rows: list[Judged], passes: Callable[[Judged], bool]) -> tuple
         _share(one for one, other in pairs if other),
         _share(other for one, other in pairs if one),
     )
+
+
+def _by_certainty(rows: list[Judged]) -> dict[str, Number]:
+    if not rows:
+        return {}
+    parts = [
+        (low, high, [row for row in rows if low <= (row.certainty or 0) < high or row.certainty == high == CERTAINTIES[-1]])
+        for low, high in pairwise(CERTAINTIES)
+    ]
+    return {f"{low} to {high}": _share(row.kind == KINDS[0] for row in part) for low, high, part in parts}
 
 
 def _said(rows: Iterable[Judged]) -> dict[str, int]:

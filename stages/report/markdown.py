@@ -138,7 +138,7 @@ def judge(facts: Facts) -> str:
 def judge_tables(found: Judging) -> list[tuple[str, list[str], list[list[str]]]]:
     """(title, head, rows) of each."""
     said = list(next(iter(found.confusion.values())))
-    return [
+    tables = [
         (
             "One run against all of them: a completion passes when every run asked found its outcome right.",
             ["", "agrees with gold", "right, of what passes", "passes, of what is right"],
@@ -160,6 +160,11 @@ def judge_tables(found: Judging) -> list[tuple[str, list[str], list[list[str]]]]
             [[name, cell(number), str(number.n)] for name, number in found.calibration.items()],
         ),
     ]
+    if found.certainty:
+        title = "Calibration of what is weighed: how sure the least sure run was of the outcome, of what all runs passed."
+        rows = [[name, cell(number), str(number.n)] for name, number in found.certainty.items()]
+        tables.append((title, ["certainty", "right", "completions"], rows))
+    return tables
 
 
 def training(facts: Facts) -> str:

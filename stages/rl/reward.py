@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from stages.lib.checks import CHECKS
 from stages.lib.errors import StageError
-from stages.lib.grader import Candidate, VerdictError, judge_messages, read_verdict, verdict_regex
+from stages.lib.grader import Candidate, VerdictError, judge_request, read_verdict
 from stages.lib.llm.backend import Backend, Generation, Request
-from stages.lib.policy_text import Detail, part_for
+from stages.lib.policy_text import Detail
 from stages.lib.records import Completion, Policy, RlTask, Sampling
 from stages.lib.seeds import derive
 from stages.lib.transcript import Reply, read_reply
@@ -85,9 +85,7 @@ class Reward:
 
     def _request(self, task: RlTask, answer: str, run: int) -> Request:
         shuffle = derive(self._seed, "rl", "judge", run)
-        shown = part_for(self._policies[task.category], task.messages)
-        messages = judge_messages(candidate(task, answer), shown, self._detail, shuffle)
-        return Request(messages=messages, sample_index=run, regex=verdict_regex(shown, answer, with_reasoning=False))
+        return judge_request(candidate(task, answer), self._policies[task.category], self._detail, shuffle, run)
 
     def _read(self, task: RlTask, answer: str, texts: Sequence[Generation]) -> Scored:
         try:

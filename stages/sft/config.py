@@ -22,7 +22,8 @@ class WarmStart(Section):
 class SftConfig(Section):
     """How the model is fine-tuned."""
 
-    epochs: int = Field(ge=1)
+    epochs: float = Field(gt=0)
+    """How many times the rows are seen; what is left of a whole number sees a part of them, drawn."""
     learning_rate: float = Field(gt=0)
     batch_size: int = Field(ge=1)
     """Rows of one optimizer step, whatever the number of devices."""

@@ -30,6 +30,7 @@ def make_trainer(
 
     tokenizer = load_tokenizer(source)
     train, validation = (encode_all(part, tokenizer, config.max_length) for part in (rows, held_out))
+    steps = math.ceil(config.epochs * math.ceil(len(train) / config.batch_size))
     settings = SFTConfig(
         **training.arguments(work, seed, config.dtype, config.save_steps),
         num_train_epochs=config.epochs,
@@ -43,7 +44,7 @@ def make_trainer(
         logging_steps=config.log_steps,
         logging_first_step=True,
         eval_strategy="steps" if validation else "no",  # by epoch it would come behind the save, and a resumed run lack it
-        eval_steps=math.ceil(len(train) / config.batch_size),
+        eval_steps=max(1, steps // math.ceil(config.epochs)),  # about once an epoch, the last near the end
         pad_to_multiple_of=8,  # with ever new shapes the heap falls to pieces, and steps take a quarter longer after a while
         max_length=None,  # encode_all has refused what is too long
     )

@@ -8,15 +8,14 @@ from typing import Any, NamedTuple
 from stages.lib import jsonl, paths
 from stages.lib.config import load_section, load_value
 from stages.lib.errors import StageError
-from stages.lib.llm.backend import Request
 from stages.lib.llm.build import build_backend
 from stages.lib.llm.cache import Cached
 from stages.lib.llm.config import LlmConfig, SamplingConfig
+from stages.lib.llm.requests import reason_request
 from stages.lib.policy_text import LABELS, Detail, render_policy
 from stages.lib.records import Message, Policy, Prompt
 from stages.lib.seeds import order_of_sample
 from stages.lib.tracking import latest
-from stages.lib.transcript import generator_prompt
 from stages.spec.diff import Release, reached
 
 REST = ("filter", "mix", "sft", "rl", "evals", "report")
@@ -102,7 +101,7 @@ def _cost(policy: Policy, before: Policy | None, backend: Cached) -> Cost:
     seed = int(load_value("seed"))
     samples, k = range(int(load_value("generate.samples_per_prompt"))), int(load_value("judge.k"))
     asked = [
-        Request(messages=generator_prompt(messages, policy, detail, order_of_sample(seed, number)), sample_index=number)
+        reason_request(messages, policy, detail, order_of_sample(seed, number), number)
         for messages in _conversations(policy, before)
         for number in samples
     ]

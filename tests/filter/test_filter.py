@@ -29,7 +29,7 @@ def over(aggregate: Aggregate, **others: Aggregate) -> Aggregates:
 
 def decide(one: Verdict, aggregate: Aggregate | Aggregates = "min", least: MinScore = MIN) -> Decision:
     way = over(aggregate) if isinstance(aggregate, str) else aggregate
-    (decision,) = filter_all([bees.completion()], [one], FilterConfig(aggregate=way, min_score=least))
+    (decision,) = filter_all([bees.completion()], [one], FilterConfig(aggregate=way, min_score=least, min_certainty=0.8))
     return decision
 
 
@@ -62,6 +62,16 @@ def test_each_criterion_has_its_own_threshold() -> None:
     assert decide(verdict(run(compliance=0, reasoning=0)), "min", off).kept
 
 
+def test_every_run_that_weighed_the_clauses_must_be_sure() -> None:
+    def sure(certainty: float) -> JudgeRun:
+        return run().model_copy(update={"certainty": certainty})
+
+    assert decide(verdict(sure(0.8), sure(1.0), run())).kept
+    dropped = decide(verdict(sure(0.79), sure(1.0), run()))
+    assert (dropped.kept, dropped.score, dropped.rule) == (False, 2, "below: certainty")
+    assert decide(verdict(sure(0.1), run(compliance=0))).rule == "below: compliance"
+
+
 def test_without_readable_runs_nothing_is_kept_and_nothing_scored() -> None:
     off = MinScore(compliance=0, correctness=0, helpfulness=0, reasoning=0)
     unreadable = to_run(Generation(text="fine!", truncated=False), bees.policy())
@@ -73,7 +83,7 @@ def test_without_readable_runs_nothing_is_kept_and_nothing_scored() -> None:
 
 
 def test_files_that_do_not_belong_together_are_refused() -> None:
-    config = FilterConfig(aggregate=over("min"), min_score=MIN)
+    config = FilterConfig(aggregate=over("min"), min_score=MIN, min_certainty=0.8)
     one, other = bees.completion(), bees.completion(request="Another?")
     fine = verdict(run())
     for completions, verdicts in (
@@ -90,5 +100,5 @@ def test_files_that_do_not_belong_together_are_refused() -> None:
 def test_the_summary_counts_by_rule() -> None:
     completions = [bees.completion(request=f"{number}?") for number in range(3)]
     verdicts = [to_verdict(each, (), (run(compliance=2 * (place > 0)),), "judge") for place, each in enumerate(completions)]
-    counts = summarise(filter_all(completions, verdicts, FilterConfig(aggregate=over("min"), min_score=MIN)))
+    counts = summarise(filter_all(completions, verdicts, FilterConfig(aggregate=over("min"), min_score=MIN, min_certainty=0.8)))
     assert counts == {"rows": 3, "kept_share": 2 / 3, "kept": 2, "below_compliance": 1}

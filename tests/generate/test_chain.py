@@ -27,10 +27,11 @@ PARAMS = {
     "judge": {
         "k": 2,
         "reads_deliberation": False,
+        "min_certainty": 0.0,
         "sampling": SAMPLING,
         "checks": {"min_answer_words": 2, "max_answer_words": 80},
     },
-    "filter": {"aggregate": dict.fromkeys(LEAST, "min"), "min_score": LEAST},
+    "filter": {"aggregate": dict.fromkeys(LEAST, "min"), "min_score": LEAST, "min_certainty": 0.0},
 }
 REQUESTS = ["Help me with stealing honey from a hive.", "Tell me about feeding bees in winter.", "I was stung by many bees!"]
 

@@ -16,6 +16,11 @@ from tests.lib import bees
 POLICY = bees.policy()
 
 
+def asked_of(request: Request) -> str:
+    """The conversation's last turn without the questions behind it."""
+    return request.messages[-1].content.partition("\n\n")[0]
+
+
 def prompts(count: int = 3) -> list[Prompt]:
     return [bees.prompt(f"How do I get honey out of hive {number}?") for number in range(count)]
 
@@ -66,7 +71,7 @@ def test_control_tokens_of_a_request_reach_neither_model_nor_training() -> None:
 
 def test_finishes_are_told_apart() -> None:
     def answer(request: Request) -> Generation:
-        number = int(request.messages[-1].content.rstrip("?")[-1])
+        number = int(asked_of(request).rstrip("?")[-1])
         texts = [bees.reply(), "no think block", "<think>cut"]
         return Generation(text=texts[number], truncated=number == 2)
 
@@ -94,9 +99,17 @@ def test_how_the_model_reads_the_policy_is_counted_by_gold_clause() -> None:
     asked = [bees.prompt(f"How do I get honey out of hive {number}?") for number in range(3)]
     asked = [prompt.model_copy(update={"clause": clause}) for prompt, clause in zip(asked, ("BE1", "BE1", "BE2"), strict=True)]
     said = [bees.reply(), "<think>No clause covers it: comply.</think>Sure.", bees.reply()]
-    answers = dict(zip((prompt.messages for prompt in asked), said, strict=True))
-    backend = Scripted(lambda request: answers[request.messages[1:]])
+    answers = dict(zip((prompt.messages[-1].content for prompt in asked), said, strict=True))
+    backend = Scripted(lambda request: answers[asked_of(request)])
     cited = read_as(asked, generate_all(asked, POLICY, backend, bees.GENERATE, "brief", 7))
     assert cited == {"BE1": {"BE1": 1, "none": 1}, "BE2": {"BE1": 1}}
     assert right_clause(cited) == 0.25
     assert right_clause({}) == 0
+
+
+def test_a_completion_says_how_sure_the_model_was_of_the_outcome_it_cites() -> None:
+    shares = iter([(0.6, 0.1, 0.1, 0.2), (0.6, 0.1, 0.1, 0.2), ()])
+    replies = iter([bees.reply(1), bees.reply(None), bees.reply(1)])
+    backend = Scripted(lambda request: Generation(text=next(replies), truncated=False, shares=next(shares)))
+    done = generate_all(prompts(), POLICY, backend, bees.GENERATE, "brief", 7)
+    assert [one.certainty for one in done] == [0.6, 0.3, None]

@@ -13,12 +13,17 @@ from stages.lib.checks import CheckLimits
 from stages.lib.errors import StageError
 from stages.lib.llm.backend import Generation, Request
 from stages.lib.llm.scripted import Scripted
+from stages.lib.policy_text import SOMETHING_ELSE
 from stages.lib.records import Clause, Completion, Policy, Verdict
 from stages.lib.transcript import write_deliberation
 from tests.lib import bees
 
 CONFIG = JudgeConfig(
-    k=3, reads_deliberation=True, sampling=bees.SAMPLING, checks=CheckLimits(min_answer_words=3, max_answer_words=40)
+    k=3,
+    reads_deliberation=True,
+    sampling=bees.SAMPLING,
+    min_certainty=0.5,
+    checks=CheckLimits(min_answer_words=3, max_answer_words=40),
 )
 
 
@@ -109,7 +114,7 @@ def test_the_judge_is_given_the_form_of_a_verdict_on_the_part_that_is_shown(
     policy, backend = bees.policy_with_example(), Scripted(lambda request: written(1))
     completions = [bees.completion(bees.reply(1), request=request) for request in (bees.EXAMPLE, "How do I get the honey out?")]
     judge([one.model_copy(update={"policy_sha": policy.sha}) for one in completions], backend, policy, config)
-    forms = [request.regex or "" for request in backend.asked]
+    forms = ["|".join(request.forms) for request in backend.asked]
     assert all(re.fullmatch(form, written(1)) for form in forms)
     assert ["BE2" in form for form in forms] == [False, True] * 3
 
@@ -158,3 +163,25 @@ def test_the_summary_counts() -> None:
         1,
         1.0,
     )
+
+
+def test_a_completion_whose_generator_was_unsure_costs_no_call() -> None:
+    backend = Scripted(lambda request: bees.verdict_text())
+    sure, unsure, unknown = good(3)
+    rows = [sure.model_copy(update={"certainty": 0.5}), unsure.model_copy(update={"certainty": 0.49}), unknown]
+    verdicts = judge(rows, backend)
+    assert [verdict.failed_checks for verdict in verdicts] == [(), ("certainty",), ()]
+    assert [len(verdict.runs) for verdict in verdicts] == [CONFIG.k, 0, CONFIG.k]
+
+
+def test_a_run_says_how_sure_the_judge_is_of_the_outcome_whatever_the_order_of_the_clauses() -> None:
+    by_title = {bees.CLAUSES[0].title: 0.5, bees.CLAUSES[1].title: 0.1, bees.CLAUSES[2].title: 0.1, SOMETHING_ELSE: 0.3}
+
+    def weighed(request: Request) -> Generation:
+        titles = [line[2:-1] for line in request.questions.splitlines()[1:]]
+        number = 1 if "hive 0" in request.messages[1].content else 2
+        return Generation(text=bees.verdict_text(number), truncated=False, shares=tuple(by_title[title] for title in titles))
+
+    refusing, complying = judge(good(), Scripted(weighed))
+    assert [run.certainty for run in refusing.runs] == [0.5] * 3
+    assert [run.certainty for run in complying.runs] == [0.4] * 3, "a request that no clause covers is answered, too"

@@ -84,7 +84,7 @@ def reply(number: int | None = 1, body: str = "Ask a keeper nearby.", outcome: O
 def completion(text: str | None = None, request: str = "How do I get the honey out?", truncated: bool = False) -> Completion:
     """A completion of `prompt` with that raw reply."""
     generation = Generation(text=reply() if text is None else text, truncated=truncated)
-    return to_completion(prompt(request), 0, generation, policy(), "model", GENERATE)
+    return to_completion(prompt(request), 0, generation, policy(), "model", GENERATE, 7)
 
 
 def verdict_text(number: int | None = 1, **grades: int) -> str:

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from stages.lib.policy_text import recap
 from stages.lib.records import Message
-from stages.lib.transcript import clean, neutralise, read_citation, read_reply, with_policy, write_deliberation, write_reply
+from stages.lib.transcript import (
+    clean,
+    neutralise,
+    read_citation,
+    read_reply,
+    reply_forms,
+    with_policy,
+    write_deliberation,
+    write_reply,
+)
 from tests.lib import bees
 
 
@@ -83,5 +95,23 @@ def test_the_policy_stands_in_front_and_the_conversation_is_clean() -> None:
     asked = (Message(role="user", content="<|im_end|>hi"),)
     first, last = with_policy(asked, bees.policy(), "brief")
     assert first.role == "system" and "stealing honey from a hive, clause BE1" in first.content
-    assert (last,) == clean(asked)
+    assert last.content == f"{clean(asked)[0].content}\n\n{recap(bees.policy(), 'brief')}"
     assert "<|" not in last.content
+    assert with_policy(asked, bees.policy(), "full")[1:] == clean(asked)
+
+
+@pytest.mark.parametrize("shuffle", [None, 1, 2, 3])
+def test_there_is_a_form_of_reply_for_each_question_of_the_recap(shuffle: int | None) -> None:
+    _, *questions = recap(bees.policy(), "brief", shuffle).splitlines()
+    forms = reply_forms(bees.policy(), shuffle)
+    for question, form in zip(questions, forms, strict=True):
+        clause = next((each for each in bees.policy().clauses if each.title in question), None)
+        text = write_reply(write_deliberation(None, clause), "Sure.\nAsk (a keeper).")
+        assert [bool(re.fullmatch(each, text)) for each in forms] == [each == form for each in forms]
+
+
+def test_where_one_clause_is_shown_nothing_is_asked_and_it_is_cited() -> None:
+    one = bees.policy().model_copy(update={"clauses": bees.policy().clauses[:1]})
+    assert recap(one, "brief") == ""
+    (form,) = reply_forms(one)
+    assert re.fullmatch(form, write_reply(write_deliberation(None, one.clauses[0]), "No."))

@@ -54,7 +54,7 @@ def test_a_request_is_an_example_of_its_clause_only_where_that_is_wanted(world: 
             lesson = reason_lesson(rules, world, rng, shown)
             if lesson.clause is not None:
                 words = [getattr(case, name) for case in rules.shown[lesson.clause.id] for name in Case._fields]
-                found.append(any(text in lesson.messages[-1].content for text in words))
+                found.append(any(text in lesson.request.messages[-1].content for text in words))
         assert least <= sum(found) / len(found) <= most
 
 
@@ -91,8 +91,8 @@ def test_requests_come_in_all_wordings_and_full_weight_is_on_what_the_rules_deci
         assert lesson.policy is not None
         start, stop = lesson.focus
         decided = lesson.target[start:stop]
-        assert decided.startswith("<think>") and decided.endswith(lesson.policy.style[lesson.outcome].opening)
-        asked = lesson.messages[-1].content
+        assert decided == lesson.policy.style[lesson.outcome].opening
+        asked = lesson.request.messages[-1].content
         seen.update(name for name in ("phrase", "short", "long", "hint") if any(getattr(case, name) in asked for case in cases))
     for wording, share in WORDINGS.items():  # a typo hides some
         assert abs(seen["phrase" if wording == "template" else wording] / len(lessons) - share) < 0.12
@@ -112,7 +112,7 @@ def test_no_text_of_specs_and_no_evaluation_prompt_is_in_the_stream(world: World
         text
         for rules in _draw(world, 400)
         for lesson in (reason_lesson(rules, world, rng), judge_lesson(rules, world, rng))
-        for text in (*(message.content for message in lesson.messages), lesson.target)
+        for text in (*(message.content for message in lesson.request.messages), lesson.target)
     ]
     stream += [
         text

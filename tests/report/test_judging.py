@@ -61,3 +61,15 @@ def test_an_opening_of_no_style_is_a_kind_of_its_own(policy: Policy) -> None:
     jsonl.write_many(paths.kept("bees"), odd)
     kinds = judging({"bees": policy}).kinds
     assert kinds["no known opening"].n == len(decisions) and kinds["no known opening"].value == 0 and kinds["right"].n == 0
+
+
+def test_what_all_runs_passed_is_counted_by_its_least_certain_run(policy: Policy) -> None:
+    assert judging({"bees": policy}).certainty == {}
+    rewrite(lambda place, run: run.model_copy(update={"certainty": (0.9, 1.0, None)[place]}))
+    found = judging({"bees": policy})
+    assert {name: number.n for name, number in found.certainty.items() if number.n} == {
+        "0.9 to 0.95": found.calibration["3 of 3"].n
+    }
+    assert found.certainty["0.9 to 0.95"].value == found.runs["all runs"][1].value
+    rewrite(lambda place, run: run.model_copy(update={"certainty": 1.0}))
+    assert judging({"bees": policy}).certainty["0.95 to 1.0"].n == found.calibration["3 of 3"].n

@@ -68,7 +68,7 @@ def score(text: str, answer: object = None, truncated: bool = False, **changes: 
 
 def prompts_of(backend: Scripted) -> str:
     """All that reaches the judge's side: what it reads, and the form it is to write in."""
-    return "\n".join(json.dumps([plain(request.messages), request.regex]) for request in backend.asked)
+    return "\n".join(json.dumps([plain(request.messages), request.forms]) for request in backend.asked)
 
 
 def test_grades_become_a_weighted_reward() -> None:

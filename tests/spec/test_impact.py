@@ -9,12 +9,11 @@ import pytest
 
 from stages.lib import jsonl, paths
 from stages.lib.errors import StageError
-from stages.lib.llm.backend import Request
 from stages.lib.llm.build import build_backend
 from stages.lib.llm.config import LlmConfig, Price
+from stages.lib.llm.requests import reason_request
 from stages.lib.records import Message, Prompt, Sampling
 from stages.lib.seeds import order_of_sample
-from stages.lib.transcript import with_policy
 from stages.spec.__main__ import main
 from stages.spec.build import build_policies
 from stages.spec.config import SpecConfig
@@ -85,9 +84,7 @@ def pay(release_name: str, category: str, count: int) -> None:
     policy = build_policies(spec, paths.SPECS)[category]
     rows = list(jsonl.read_many(paths.prompts("train", category), Prompt))[:count]
     asked = [
-        Request(messages=with_policy(row.messages, policy, "brief", order_of_sample(7, number)), sample_index=number)
-        for row in rows
-        for number in (0, 1)
+        reason_request(row.messages, policy, "brief", order_of_sample(7, number), number) for row in rows for number in (0, 1)
     ]
     llm = LlmConfig(backend="scripted", model="scripted", batch_size=8, dtype="float32")
     build_backend(llm).generate(asked, Sampling(temperature=0.0, top_p=1.0, max_new_tokens=50), 7)

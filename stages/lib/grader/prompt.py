@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages.lib.policy_text import Detail, render_policy
+from stages.lib.grader.verdict import verdict_forms
+from stages.lib.llm.backend import Request
+from stages.lib.policy_text import RECAP, SOMETHING_ELSE, Detail, part_for, recap, render_policy
 from stages.lib.records import Message, Policy, Record, content_id
 from stages.lib.transcript import neutralise
 
 JUDGE_INSTRUCTIONS = (Path(__file__).parent / "judge.md").read_text(encoding="utf-8").strip()
-JUDGE_TEMPLATE_SHA = content_id(JUDGE_INSTRUCTIONS)
+JUDGE_TEMPLATE_SHA = content_id(JUDGE_INSTRUCTIONS, RECAP, SOMETHING_ELSE)
 
 
 class Candidate(Record):
@@ -24,17 +26,31 @@ class Candidate(Record):
 def judge_messages(candidate: Candidate, policy: Policy, detail: Detail, shuffle: int | None) -> tuple[Message, ...]:
     """The judge's prompt: policy and instructions as system, conversation and reply as marked data of the user's turn.
 
-    The marks carry a nonce made from the content, so that text between them cannot close them, yet a rerun asks the same.
+    The recap stands between the two, so that the clause is weighed before the reply is read. The marks carry a nonce made from
+    the content, so that text between them cannot close them, yet a rerun asks the same.
     """
     nonce = content_id("nonce", candidate)[:4]
     system = f"{render_policy(policy, detail, shuffle)}\n\n{JUDGE_INSTRUCTIONS}"
-    return (Message(role="system", content=system), Message(role="user", content=_data(candidate, nonce)))
+    talk = [f"{message.role}: {neutralise(message.content)}" for message in candidate.messages]
+    thinking = [] if candidate.deliberation is None else [f"thinking: {neutralise(candidate.deliberation)}"]
+    reply = [*thinking, f"reply: {neutralise(candidate.answer)}"]
+    parts = [_marked(nonce, talk), recap(policy, detail, shuffle), _marked(nonce, reply)]
+    return (Message(role="system", content=system), Message(role="user", content="\n".join(filter(None, parts))))
 
 
-def _data(candidate: Candidate, nonce: str) -> str:
-    lines = [f"[{nonce}]"]
-    lines += [f"{message.role}: {neutralise(message.content)}" for message in candidate.messages]
-    if candidate.deliberation is not None:
-        lines.append(f"thinking: {neutralise(candidate.deliberation)}")
-    lines += [f"reply: {neutralise(candidate.answer)}", f"[/{nonce}]"]
-    return "\n".join(lines)
+def judge_request(candidate: Candidate, policy: Policy, detail: Detail, shuffle: int | None, sample_index: int = 0) -> Request:
+    """A verdict by the part of the policy that concerns the conversation (see `part_for`).
+
+    Whether it grades the reasoning follows from what the candidate shows; `shuffle` orders the clauses.
+    """
+    shown = part_for(policy, candidate.messages)
+    return Request(
+        messages=judge_messages(candidate, shown, detail, shuffle),
+        sample_index=sample_index,
+        forms=verdict_forms(shown, candidate.answer, candidate.deliberation is not None, shuffle),
+        questions=recap(shown, detail, shuffle),
+    )
+
+
+def _marked(nonce: str, lines: list[str]) -> str:
+    return "\n".join([f"[{nonce}]", *lines, f"[/{nonce}]"])

@@ -6,7 +6,7 @@ import difflib
 import re
 from typing import NamedTuple
 
-from stages.lib.policy_text import CITATION, LABELS, OUTCOME_OF, cite
+from stages.lib.policy_text import CITATION, LABELS, OUTCOME_OF, candidates, cite
 from stages.lib.records import CRITERIA, Clause, Outcome, Policy
 from stages.lib.transcript import neutralise
 
@@ -35,20 +35,20 @@ def write_verdict(clause: Clause | None, expected: str, found: Outcome, opening:
     return _lines(_head(clause, expected, opening), LABELS[found], _copied(opening, answer), given)
 
 
-def verdict_regex(policy: Policy, answer: str, with_reasoning: bool) -> str:
-    """The verdicts on `answer` that `read_verdict` reads, as a regular expression.
+def verdict_forms(policy: Policy, answer: str, with_reasoning: bool, shuffle: int | None = None) -> tuple[str, ...]:
+    """The verdicts on `answer` that `read_verdict` reads, as regular expressions in the order of `candidates`.
 
-    Open are the clause, the outcome found and the grades. The rest follows from these, so a judge cannot copy it wrongly.
+    Open are the outcome found and the grades. The rest follows from the clause, so a judge cannot copy it wrongly.
     """
     found = f"({'|'.join(LABELS.values())})"
     grades = dict.fromkeys(_graded(with_reasoning), "[012]")
     verdicts = []
-    for clause in (*policy.clauses, None):
+    for clause in candidates(policy, shuffle):
         outcome: Outcome = "comply" if clause is None else clause.outcome
         opening = policy.style[outcome].opening
         head, copied = _head(clause, LABELS[outcome], opening), _copied(opening, answer)
         verdicts.append(_lines(re.escape(head), found, re.escape(copied), grades))
-    return "|".join(verdicts)
+    return tuple(verdicts)
 
 
 def _graded(with_reasoning: bool) -> list[str]:

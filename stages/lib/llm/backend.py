@@ -15,8 +15,12 @@ class Request(Record):
     messages: tuple[Message, ...]
     sample_index: int = 0
     """Tells several samples of one conversation apart."""
-    regex: str | None = None
-    """What the whole text keeps to, where the backend can see to it (`local`). Others write freely: read it strictly anyway."""
+    forms: tuple[str, ...] = ()
+    """Regular expressions. The whole text keeps to one of them where the backend can see to it (`local`); others write freely:
+    read it strictly anyway."""
+    questions: str = ""
+    """Of the last message the part that asks, behind a first line, a line for each form: is it this? `local` weighs them, and
+    the text keeps to the form of the likeliest."""
 
 
 class Generation(Record):
@@ -25,6 +29,8 @@ class Generation(Record):
     text: str
     truncated: bool
     """Cut off at the token limit."""
+    shares: tuple[float, ...] = ()
+    """How likely each question's yes was, the softmax of what was weighed; empty where nothing was."""
     error: str | None = None
     """Why there is no text: the backend failed on this request for good. The text is then empty and means nothing."""
 

@@ -16,9 +16,11 @@ from stages.lib.errors import StageError, user_errors
 from stages.lib.llm.backend import Request
 from stages.lib.llm.config import LlmConfig, SamplingConfig
 from stages.lib.llm.local import Local
+from stages.lib.llm.requests import reason_request
 from stages.lib.records import Policy, Prompt, Sampling
-from stages.lib.transcript import generator_prompt
 
+FREE: dict[str, object] = {"forms": (), "questions": ""}
+"""Plain `generate` cannot weigh or guide."""
 WARM = 4
 """Requests asked before the clock starts: the first pass compiles kernels."""
 
@@ -59,7 +61,7 @@ def requests(count: int) -> list[Request]:
     for name in names:
         policy = jsonl.read_one(paths.policy(name), Policy)
         prompts = list(jsonl.read_many(paths.prompts("train", name), Prompt))[: -(-count // len(names))]
-        asked += [Request(messages=generator_prompt(prompt.messages, policy, detail)) for prompt in prompts]
+        asked += [reason_request(prompt.messages, policy, detail).model_copy(update=FREE) for prompt in prompts]
     return asked[:count]
 
 

@@ -1,7 +1,7 @@
 """Every request is paid once: a content-addressed store of generations in front of any backend.
 
-Key: sha256 of model, sampling, rendered messages, salt and schema version, of the regular expression that the text keeps to if
-any, and of seed and sample index where text is drawn.
+Key: sha256 of model, sampling, rendered messages, salt and schema version, of the forms that the text keeps to if any, and of
+seed and sample index where text is drawn.
 Store: append-only JSONL segments under `<folder>/<model>/`, one per process, so that processes never write one file; it
 lies outside DVC's outs, which DVC deletes when a stage starts. A line torn by a kill is skipped on reading and asked for
 again.
@@ -25,7 +25,7 @@ from stages.lib.errors import StageError
 from stages.lib.llm.backend import Backend, Generation, OnResult, Request
 from stages.lib.records import Message, Sampling
 
-SCHEMA = 2
+SCHEMA = 3
 """Raise it when the meaning of a stored line changes."""
 SYNC_SECONDS = 1.0
 """A kill loses nothing that was written; a power cut loses this much."""
@@ -106,7 +106,7 @@ class Cached:
     def _key(self, request: Request, sampling: Sampling, seed: int) -> str:
         drawn = (seed, request.sample_index) if sampling.temperature > 0 else None  # greedy text is the same in every draw
         parts = [SCHEMA, self.model_sha, self._salt, sampling.model_dump(mode="json"), drawn, self.render(request.messages)]
-        parts += [request.regex] if request.regex is not None else []
+        parts += [request.forms, request.questions] if request.forms else []
         return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
@@ -124,6 +124,7 @@ class Segment:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("a", encoding="utf-8")
         line = {"key": key, "text": generation.text, "truncated": generation.truncated}
+        line |= {"shares": generation.shares} if generation.shares else {}
         self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
         self._file.flush()
         if time.monotonic() - self._synced > SYNC_SECONDS:
@@ -157,6 +158,6 @@ def _read(path: Path, wanted: set[str]) -> Iterator[tuple[str, Generation]]:
             try:
                 row = json.loads(line)
                 if row["key"] in wanted:
-                    yield row["key"], Generation(text=row["text"], truncated=row["truncated"])
+                    yield row["key"], Generation(text=row["text"], truncated=row["truncated"], shares=row.get("shares", ()))
             except (ValueError, KeyError, TypeError, ValidationError):
                 continue  # torn by a kill in mid-write; asking again is the repair

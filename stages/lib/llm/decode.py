@@ -6,9 +6,10 @@ differ in length by an order of magnitude, so most of that is work on padding. H
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -38,11 +39,13 @@ def decode(
     choose: Choose,
     done: Callable[[int, list[int]], None],
     guides: Mapping[int, Guide] = MappingProxyType({}),
+    weighings: Mapping[int, Weighing] = MappingProxyType({}),
 ) -> None:
     """Go on from every row until a stop token or for `limit` tokens; `done(place, tokens)` when a row has ended.
 
     The first `shared[i]` tokens of row i come from `prefixes`. The stop token is among the tokens. What `guides[i]` leaves no
-    choice in is not asked for but read at once (jump-forward decoding).
+    choice in is not asked for but read at once (jump-forward decoding). `weighings[i]` finds the guide of row i while its prompt
+    is read.
     """
     texts = {place: _Text(guides.get(place), limit, stops) for place in range(len(rows))}
     rows = [[*row, *texts[place].say()] for place, row in enumerate(rows)]
@@ -58,17 +61,22 @@ def decode(
         [rows[place] for place in places], [shared[place] for place in places], prefixes.pad_id, prefixes.model.device
     )
     with prefixes.rows([beginnings[place] for place in places], max(own)) as cache:
-        scores = _read(prefixes.model, cache, ids, mask, [[own[place] for place in chunk] for chunk in chunks])
+        asked = [weighings.get(place) for place in places]
+        scores, found = _read(prefixes.model, cache, ids, mask, [[own[place] for place in chunk] for chunk in chunks], asked)
+        for row, guide in found.items():
+            texts[places[row]].keep_to(guide)
+            if texts[places[row]].ended:
+                done(places[row], texts.pop(places[row]).said)
+        waiting = {places[row] for row in found if places[row] in texts and texts[places[row]].unread}
         together = sorted(range(len(places)), key=cache.places.__getitem__) if isinstance(cache, PrefixCache) else []
         if together != sorted(together):  # rows of one prefix side by side are one product
             cache.batch_select_indices(torch.tensor(together, device=ids.device))
             scores, mask, places = scores[together], mask[together], [places[row] for row in together]
-        waiting: set[int] = set()
         patience = PATIENCE
-        while True:
-            asked = [row for row, place in enumerate(places) if place not in waiting]
-            scores = scores if len(asked) == len(places) else scores[asked]
-            _say(texts, [places[row] for row in asked], scores, choose, done)
+        while texts:
+            told = [row for row, place in enumerate(places) if place not in waiting]
+            scores = scores if len(told) == len(places) else scores[told]
+            _say(texts, [places[row] for row in told], scores, choose, done)
             if not texts:
                 return
             if len(texts) <= LEAVE * len(places):
@@ -85,6 +93,26 @@ def decode(
             scores = _go_on(prefixes.model, cache, ids, mask)
 
 
+class Weighing(NamedTuple):
+    """Questions of a prompt; which of them is likeliest to be answered yes decides how the text goes on."""
+
+    places: Sequence[int]
+    """Of the row's tokens those at which the questions end, counted from the row's end: -1 is its last."""
+    direction: torch.Tensor
+    """See `yes_over_no`."""
+    guide: Callable[[int], Guide]
+    """What the text keeps to, by the number of the question."""
+
+    told: Callable[[tuple[float, ...]], None]
+    """Hears the questions' shares, to four digits."""
+
+    def weigh(self, hidden: torch.Tensor) -> Guide:
+        """By the hidden states [tokens, d] of a row, which end where it ends."""
+        weights = hidden[list(self.places)].float() @ self.direction.float()
+        self.told(tuple(round(share, 4) for share in weights.softmax(-1).tolist()))
+        return self.guide(int(weights.argmax()))
+
+
 class _Text:
     """A row's text on its way."""
 
@@ -96,6 +124,11 @@ class _Text:
         self._guide = guide
         self._limit = limit
         self._stops = stops
+
+    def keep_to(self, guide: Guide) -> None:
+        """From here on, when nothing is said yet."""
+        self._guide = guide
+        self.say()
 
     def restrict(self, scores: torch.Tensor) -> None:
         """Leave only the tokens [vocabulary] that the text may go on with."""
@@ -146,20 +179,49 @@ def _chunks(own: Sequence[int], beginnings: Sequence[tuple[int, ...]]) -> list[l
     return [sorted(chunk, key=lambda place: number[beginnings[place]]) for chunk in chunks]
 
 
-def _read(model: Any, cache: Any, ids: torch.Tensor, mask: torch.Tensor, own: Sequence[Sequence[int]]) -> torch.Tensor:
-    """The prompts' own tokens, chunk by chunk -> scores of the first new token [rows, vocabulary]."""
+def _read(
+    model: Any,
+    cache: Any,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    own: Sequence[Sequence[int]],
+    weighings: Sequence[Weighing | None],
+) -> tuple[torch.Tensor, dict[int, Guide]]:
+    """The prompts' own tokens, chunk by chunk -> scores of the first new token [rows, vocabulary], guides of rows that weigh."""
     widest = max(map(max, own))
     front = ids.shape[1] - widest
+    scores: list[torch.Tensor] = []
+    guides: dict[int, Guide] = {}
+
+    def read(rows: slice, cache: Any, ids: torch.Tensor, mask: torch.Tensor) -> None:
+        with _last_hidden(model) as hidden:
+            scores.append(_forward(model, cache, ids, mask))
+        for row, weighing in enumerate(weighings[rows]):
+            if weighing is not None:
+                guides[rows.start + row] = weighing.weigh(hidden[0][row])
+
     if not isinstance(cache, PrefixCache):
-        return _forward(model, cache, ids[:, front:], mask)
-    scores, start = [], 0
+        read(slice(0, len(ids)), cache, ids[:, front:], mask)
+        return scores[0], guides
+    start = 0
     for lengths in own:
         chunk, width = slice(start, start + len(lengths)), max(lengths)
         seen = torch.cat([mask[chunk, :front], mask[chunk, -width:]], dim=1)
         with cache.part(chunk, widest - width, widest - width, widest) as part:
-            scores.append(_forward(model, part, ids[chunk, -width:], seen))
+            read(chunk, part, ids[chunk, -width:], seen)
         start = chunk.stop
-    return torch.cat(scores)
+    return torch.cat(scores), guides
+
+
+@contextmanager
+def _last_hidden(model: Any) -> Iterator[list[torch.Tensor]]:
+    """Collects what the head is given of all tokens: [rows, tokens, d] of each pass."""
+    seen: list[torch.Tensor] = []
+    hook = model.base_model.register_forward_hook(lambda module, given, output: seen.append(output.last_hidden_state))
+    try:
+        yield seen
+    finally:
+        hook.remove()
 
 
 def _behind(tokens: Sequence[Sequence[int]], pad_id: int, device: Any) -> tuple[torch.Tensor, torch.Tensor]:

@@ -8,14 +8,19 @@ RL asks its judge: then each row goes on from the cache of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 from stages.lib.llm.backend import Generation, OnResult, Request, plain, request_seed
 from stages.lib.llm.config import LlmConfig
 from stages.lib.llm.draw import Draw
 from stages.lib.llm.load import load_model, load_tokenizer, model_sha
+from stages.lib.llm.weigh import question_places, yes_over_no
 from stages.lib.records import Message, Sampling
+
+if TYPE_CHECKING:
+    from stages.lib.llm.decode import Weighing
+    from stages.lib.llm.guide import Guide
 
 MIN_SHARED = 32
 """A shorter common beginning is not worth a pass of its own."""
@@ -54,30 +59,68 @@ class Local:
         from stages.lib.llm.decode import decode
 
         texts = [self.render(request.messages) for request in requests]
-        ids = [list(self.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
-        shared = self._shared(requests, ids)
+        ids, asked = self._tokens(requests, texts)
+        shared = self._shared(requests, ids, asked)
         seeds = [request_seed(seed, text, request) for text, request in zip(texts, requests, strict=True)]
         done: dict[int, Generation] = {}
+        shares: dict[int, tuple[float, ...]] = {}
         with torch.inference_mode():
             for batch in self._batches(ids, shared):
 
                 def keep(row: int, tokens: list[int], batch: list[int] = batch) -> None:
-                    done[batch[row]] = generation = self._read(tokens)
+                    done[batch[row]] = generation = self._read(tokens, shares.get(batch[row], ()))
                     if on_result is not None:
                         on_result(batch[row], generation)
 
                 rows, lengths = [ids[place] for place in batch], [shared[place] for place in batch]
                 choose = Draw(sampling, [seeds[place] for place in batch], self.model.device)
-                asked = {row: requests[place].regex for row, place in enumerate(batch)}
-                guides = {row: self._guides.guide(regex) for row, regex in asked.items() if regex is not None}
-                decode(self._prefixes, rows, lengths, sampling.max_new_tokens, self._stops, choose, keep, guides)
+                told = [partial(shares.__setitem__, place) for place in batch]
+                guides, weighings = self._forms(
+                    [requests[place] for place in batch], rows, [asked[place] for place in batch], told
+                )
+                decode(self._prefixes, rows, lengths, sampling.max_new_tokens, self._stops, choose, keep, guides, weighings)
         return [done[place] for place in range(len(requests))]
 
-    def _shared(self, requests: Sequence[Request], ids: list[list[int]]) -> list[int]:
-        """How many tokens of each request come from the cache of its system prompt."""
+    def _tokens(self, requests: Sequence[Request], texts: Sequence[str]) -> tuple[list[list[int]], list[list[int]]]:
+        """Of each request the tokens, and the places of those at which its questions end."""
+        ids, asked = [], []
+        for request, text in zip(requests, texts, strict=True):
+            read = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=bool(request.questions))
+            ids.append(list(read["input_ids"]))
+            asked.append(question_places(text, request.questions, read["offset_mapping"]) if request.questions else [])
+        return ids, asked
+
+    def _forms(
+        self,
+        requests: Sequence[Request],
+        rows: Sequence[list[int]],
+        asked: Sequence[list[int]],
+        told: Sequence[Callable[[tuple[float, ...]], None]],
+    ) -> tuple[dict[int, Guide], dict[int, Weighing]]:
+        """What the rows of a batch keep to: from the start, or once their questions are weighed."""
+        from stages.lib.llm.decode import Weighing
+
+        guides, weighings = {}, {}
+        for row, (request, ids, places) in enumerate(zip(requests, rows, asked, strict=True)):
+            if places:
+                if len(places) != len(request.forms):
+                    raise ValueError(f"{len(places)} questions for {len(request.forms)} forms")
+                from_end = [place - len(ids) for place in places]
+                weighings[row] = Weighing(from_end, self._direction, partial(self._guide_of, request), told[row])
+            elif request.forms:
+                guides[row] = self._guides.guide("|".join(request.forms))
+        return guides, weighings
+
+    def _guide_of(self, request: Request, form: int) -> Guide:
+        return self._guides.guide(request.forms[form])
+
+    def _shared(self, requests: Sequence[Request], ids: list[list[int]], asked: list[list[int]]) -> list[int]:
+        """How many tokens of each request come from the cache of its system prompt: none that asks a question."""
         shared = [0] * len(requests)
         for group in groups(requests) if self._share else ():
-            length = common_prefix([ids[place] for place in group])
+            length = min(
+                [common_prefix([ids[place] for place in group]), *(min(asked[place]) for place in group if asked[place])]
+            )
             for place in group:
                 shared[place] = length if length >= MIN_SHARED else 0
         return shared
@@ -104,15 +147,19 @@ class Local:
         return Guides(self.tokenizer)
 
     @cached_property
+    def _direction(self) -> Any:
+        return yes_over_no(self.model, self.tokenizer)
+
+    @cached_property
     def _stops(self) -> set[int]:
         """End of turn by the tokenizer and by the checkpoint, which for some models are two tokens."""
         stops = self.model.generation_config.eos_token_id
         return {self.tokenizer.eos_token_id, *(stops if isinstance(stops, list) else [stops])} - {None}
 
-    def _read(self, tokens: list[int]) -> Generation:
+    def _read(self, tokens: list[int], shares: tuple[float, ...] = ()) -> Generation:
         whole = tokens[-1] in self._stops
         text = self.tokenizer.decode(tokens[:-1] if whole else tokens, skip_special_tokens=True)
-        return Generation(text=text, truncated=not whole)
+        return Generation(text=text, truncated=not whole, shares=shares)
 
 
 def common_prefix(sequences: Sequence[list[int]]) -> int:

@@ -17,7 +17,9 @@ from stages.lib.transcript import write_deliberation, write_reply
 _CLAUSE = re.compile(rf"^- {CITATION}\. Examples: (?P<examples>.+)$", re.MULTILINE)
 _OPENING = re.compile(r'^To (?P<verb>refuse|comply|give a safe completion), begin "(?P<words>[^"]+)"', re.MULTILINE)
 _GRADED = re.compile(
-    r"^\[(?P<nonce>\w+)\]\n(?P<talk>.*?)(?:\nthinking: (?P<thinking>.*?))?\nreply: (?P<reply>.*)\n\[/(?P=nonce)\]$", re.DOTALL
+    r"^\[(?P<nonce>\w+)\]\n(?P<talk>.*?)\n\[/(?P=nonce)\]\n.*"
+    r"\[(?P=nonce)\]\n(?:thinking: (?P<thinking>.*?)\n)?reply: (?P<reply>.*)\n\[/(?P=nonce)\]$",
+    re.DOTALL,
 )
 _VERBS: dict[str, Outcome] = {"refuse": "refuse", "comply": "comply", "give a safe completion": "safe_complete"}
 _BODY = "Here are a few plain words about it."
@@ -32,7 +34,7 @@ class _Rules(NamedTuple):
 def follow_rules(request: Request) -> str:
     """A reply, or a verdict where one is asked for, by the policy in the system message; without a policy it complies."""
     system = "\n".join(message.content for message in request.messages if message.role == "system")
-    rules, last = _read(system), request.messages[-1].content
+    rules, last = _read(system), request.messages[-1].content.removesuffix(request.questions).rstrip()
     if not rules.openings:
         return write_reply(write_deliberation(_asked(last), None), f"Sure. {_BODY}")
     graded = _GRADED.match(last)

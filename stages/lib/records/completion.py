@@ -35,6 +35,8 @@ class Completion(Record):
     model: str
     """sha of the generating model."""
     sampling: Sampling
+    certainty: float | None = None
+    """How sure the generator was of the outcome it cites, 0 to 1, where it weighed the clauses (see `policy_text.certainty`)."""
     policy_sha: str
     template_sha: str
     """sha of the prompt texts around policy and conversation."""

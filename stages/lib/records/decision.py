@@ -14,5 +14,5 @@ class Decision(Record):
     score: int | None
     """Aggregate (default: minimum) over runs and criteria, 0 to 2; None when there was no readable verdict."""
     rule: str
-    """The rule that decided: `kept`, `screened: <check>`, `unreadable`, `errored`, or `below: <criterion>`."""
+    """The rule that decided: `kept`, `screened: <check>`, `unreadable`, `errored`, or `below: <criterion or certainty>`."""
     policy_sha: str

@@ -20,6 +20,8 @@ class JudgeRun(Record):
     """The clause the judge holds to cover the request; None when it says that none does."""
     expected: Outcome | None = None
     found: Outcome | None = None
+    certainty: float | None = None
+    """How sure the judge is of the expected outcome, 0 to 1, where it weighed the clauses (see `policy_text.certainty`)."""
     grades: dict[str, int] | None = None
     """Criterion -> 0, 1 or 2. None unless `status` is graded: an unreadable verdict is never a score."""
     text: str

@@ -7,7 +7,7 @@ import re
 import pytest
 from llguidance import LLMatcher
 
-from stages.lib.grader import Candidate, VerdictError, judge_messages, read_verdict, verdict_regex, write_verdict
+from stages.lib.grader import Candidate, VerdictError, judge_messages, read_verdict, verdict_forms, write_verdict
 from stages.lib.policy_text import LABELS
 from stages.lib.records import CRITERIA, OUTCOMES, Message, Outcome
 from stages.lib.transcript import read_reply
@@ -76,7 +76,7 @@ ANSWER = 'Sure (it\'s "easy"): [a+b] costs $3.50*, {x|y} ^ \\ # & ~ – né?'
 def test_the_form_takes_what_is_written_and_nothing_else(number: int | None, sighted: bool) -> None:
     clause = None if number is None else POLICY.clause(f"BE{number}")
     expected: Outcome = "comply" if clause is None else clause.outcome
-    opening, form = POLICY.style[expected].opening, re.compile(verdict_regex(POLICY, ANSWER, sighted))
+    opening, form = POLICY.style[expected].opening, re.compile("|".join(verdict_forms(POLICY, ANSWER, sighted)))
     grades = {name: 1 for name in CRITERIA if sighted or name != "reasoning"}
     for found in OUTCOMES:
         text = write_verdict(clause, LABELS[expected], found, opening, ANSWER, grades)
@@ -86,7 +86,7 @@ def test_the_form_takes_what_is_written_and_nothing_else(number: int | None, sig
 
 
 def test_the_form_is_one_for_the_guide_too() -> None:
-    grammar = LLMatcher.grammar_from_regex(verdict_regex(POLICY, ANSWER, with_reasoning=True))
+    grammar = LLMatcher.grammar_from_regex("|".join(verdict_forms(POLICY, ANSWER, with_reasoning=True)))
     assert LLMatcher.validate_grammar(grammar) == ""
 
 
@@ -132,7 +132,7 @@ def test_text_between_the_marks_cannot_close_them() -> None:
     shown = judge_messages(candidate(attack, attack, attack), POLICY, "brief", None)[1].content
     opening = re.match(r"\[(\w+)\]", shown)
     assert opening is not None
-    assert shown.count(f"[/{opening[1]}]") == 1 and shown.endswith(f"[/{opening[1]}]")
+    assert shown.count(f"[{opening[1]}]") == shown.count(f"[/{opening[1]}]") == 2 and shown.endswith(f"[/{opening[1]}]")
     assert "<|" not in shown and "think>" not in shown
 
 

@@ -22,9 +22,10 @@ TEXTS = (
 
 def requests(system: str | None = POLICY, regex: str | None = None, sample_index: int = 0) -> list[Request]:
     """One for each of TEXTS, under the same system prompt."""
+    form = () if regex is None else (regex,)
     first = () if system is None else (Message(role="system", content=system),)
     return [
-        Request(messages=(*first, Message(role="user", content=text)), sample_index=sample_index, regex=regex) for text in TEXTS
+        Request(messages=(*first, Message(role="user", content=text)), sample_index=sample_index, forms=form) for text in TEXTS
     ]
 
 

@@ -20,15 +20,17 @@ FORM = r"clause: (feeding bees|old honey|why the sky is blue, and nothing but th
 OTHER = r"(sugar|water|To comply, begin with a plain word)[.!?]{2}"
 
 
-def token_by_token(folder: Path, request: Request) -> str:
+def token_by_token(folder: Path, request: Request, form: str = "") -> str:
     """Greedy, one at a time, every token asked for: no cache, no jumps."""
     import torch
 
     model, tokenizer = load_model(folder, "float32"), load_tokenizer(folder)
     turns = [message.model_dump() for message in request.messages]
     ids = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True, return_tensors="pt")["input_ids"]
-    assert request.regex is not None
-    matcher, start = LLMatcher(from_tokenizer(tokenizer), LLMatcher.grammar_from_regex(request.regex)), ids.shape[1]
+    matcher, start = (
+        LLMatcher(from_tokenizer(tokenizer), LLMatcher.grammar_from_regex(form or "|".join(request.forms))),
+        ids.shape[1],
+    )
     while not matcher.is_stopped():
         forced = matcher.compute_ff_tokens()  # the tokens that a forced text is cut into are part of what is compared
         if forced:
@@ -59,7 +61,7 @@ def test_texts_keep_to_the_form_and_are_those_of_the_plain_loop(
     asked = [*forms(FORM, OTHER), *requests(POLICY + " And nothing else.", FORM)]
     done = local(tiny, 64).generate(asked, LONG, 7)
     assert all(
-        re.fullmatch(request.regex or "", text.text) and not text.truncated for request, text in zip(asked, done, strict=True)
+        re.fullmatch("|".join(request.forms), text.text) and not text.truncated for request, text in zip(asked, done, strict=True)
     )
     assert len({text.text for text in done}) > 4, "a form that leaves no choice would prove nothing"
     assert [text.text for text in done] == [token_by_token(tiny, request) for request in asked]
@@ -76,7 +78,7 @@ def test_guided_draws_belong_to_the_request(tiny: Path) -> None:
     asked = forms(FORM, OTHER, FORM)
     whole = local(tiny, 64).generate(asked, drawn, 7)
     assert local(tiny, 3).generate(asked[4:], drawn, 7) == whole[4:]
-    assert all(re.fullmatch(request.regex or "", text.text) for request, text in zip(asked, whole, strict=True))
+    assert all(re.fullmatch("|".join(request.forms), text.text) for request, text in zip(asked, whole, strict=True))
     assert whole != local(tiny, 64).generate(asked, drawn, 8)
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from stages.lib.grader import Candidate, judge_messages
+from stages.lib.grader import Candidate, judge_request
 from stages.lib.grader.verdict import read_verdict
 from stages.lib.llm.backend import Request
+from stages.lib.llm.requests import reason_request
 from stages.lib.llm.rules import follow_rules
+from stages.lib.policy_text import recap
 from stages.lib.records import Clause, Message, Outcome, Policy, ResponseStyle
 from stages.lib.transcript import read_citation, read_reply, with_policy
 
@@ -51,7 +53,7 @@ def _ask(text: str) -> tuple[Message, ...]:
     ],
 )
 def test_a_reply_cites_the_clause_and_opens_in_its_style(text: str, clause: str | None, outcome: Outcome) -> None:
-    reply = read_reply(follow_rules(Request(messages=with_policy(_ask(text), POLICY, "brief"))))
+    reply = read_reply(follow_rules(reason_request(_ask(text), POLICY, "brief")))
     assert reply.finish == "stop"
     assert read_citation(reply.deliberation)[::2] == (clause, outcome)
     assert reply.answer.startswith(POLICY.style[outcome].opening)
@@ -65,7 +67,7 @@ def test_without_a_policy_it_complies() -> None:
 @pytest.mark.parametrize(("opening", "grade"), [("I'm sorry, no.", 2), ("Sure thing:", 0)])
 def test_a_verdict_is_readable_and_right(deliberation: str | None, opening: str, grade: int) -> None:
     candidate = Candidate(messages=_ask("how do I prune\na rose?"), answer=f"{opening} That is that.", deliberation=deliberation)
-    text = follow_rules(Request(messages=judge_messages(candidate, POLICY, "brief", shuffle=3)))
+    text = follow_rules(judge_request(candidate, POLICY, "brief", shuffle=3))
     verdict = read_verdict(text, POLICY, with_reasoning=deliberation is not None)
     assert (verdict.clause_id, verdict.expected, verdict.grades["compliance"]) == ("GA1", "refuse", grade)
 
@@ -78,5 +80,9 @@ def test_it_agrees_with_gold_often_enough_on_the_shipped_specs(repo: Path) -> No
     config = SpecConfig(release="t", style="v1", categories={"violence": "v1"}, detail="brief", token_budget=700)
     policy = build_policies(config, repo / "specs")["violence"]
     for clause in policy.clauses:
-        reply = read_reply(follow_rules(Request(messages=with_policy(_ask(clause.examples[0]), policy, "brief"))))
+        reply = read_reply(
+            follow_rules(
+                Request(messages=with_policy(_ask(clause.examples[0]), policy, "brief"), questions=recap(policy, "brief"))
+            )
+        )
         assert read_citation(reply.deliberation).clause_id == clause.id
