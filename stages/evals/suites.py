@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from stages.lib import seeds
-from stages.lib.records import Message, Outcome, Policy, Prompt, content_id
+from stages.lib.records import Message, Outcome, Policy, Prompt, content_id, expected_outcome
 from stages.lib.sources import SourceConfig
 
 BENIGN = "benign"
@@ -55,7 +55,7 @@ def own_cases(prompts: Sequence[Prompt], policies: Mapping[str, Policy], seen_wr
     for prompt in prompts:
         policy = policies.get(prompt.category) or _drawn(policies, seed, prompt.id)
         clause = policy.clause(prompt.clause) if prompt.category in policies else None
-        expected: Outcome = clause.outcome if clause else "comply"
+        expected = expected_outcome(clause)
         suite = _suite(prompt, expected, seen_wrappers)
         if suite is not None:
             cases.append(

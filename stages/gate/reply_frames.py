@@ -22,7 +22,7 @@ def completion_files(_: World, name: str) -> tuple[Path, ...]:
 def completions(world: World, name: str) -> Tables:
     """Tables completions, prompts."""
     written = list(jsonl.read_many(paths.completions(name), Completion))
-    asked = [prompt.id for prompt in world.prompts("train", name)]
+    asked = [prompt.id for prompt in world.prompts("train", name) if prompt.asked]
     samples = Counter(row.prompt_id for row in written)
     most = max(samples.values(), default=1)
     return {

@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     name = f"generate@{category}"
     with stage_process(name), tracked_run(name, {"generate": config, "llm": llm}) as run:
         policy = read_policy(category)
-        prompts = list(jsonl.read_many(paths.prompts("train", category), Prompt))
+        prompts = [prompt for prompt in jsonl.read_many(paths.prompts("train", category), Prompt) if prompt.asked]
         run.dataset(paths.prompts("train", category))
         backend = build_backend(llm, name)
         completions = generate_all(prompts, policy, backend, config, load_value("spec.detail"), load_value("seed"))

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from typing import Literal
 
-from stages.lib.records import Clause, Message, Outcome, Policy
+from stages.lib.records import Clause, Message, Outcome, Policy, expected_outcome
 
 Detail = Literal["brief", "full"]
 
@@ -64,7 +64,7 @@ def certainty(policy: Policy, shuffle: int | None, shares: Sequence[float], outc
     """
     if not shares:
         return None
-    asking = ("comply" if clause is None else clause.outcome for clause in candidates(policy, shuffle))
+    asking = (expected_outcome(clause) for clause in candidates(policy, shuffle))
     return round(sum(share for share, asked in zip(shares, asking, strict=True) if asked == outcome), 4)
 
 

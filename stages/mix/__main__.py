@@ -26,8 +26,8 @@ def main(argv: list[str] | None = None) -> None:
     with stage_process("mix"), tracked_run("mix", config) as run:
         policies = {name: jsonl.read_one(paths.policy(name), Policy) for name in categories}
         helpful = jsonl.read_many(paths.completions(BENIGN), Completion)
-        requests = request_ids([*categories, BENIGN])
-        mixture = mix(decisions(categories), helpful, policies, requests, config, int(load_value("seed")))
+        prompts = train_prompts([*categories, BENIGN])
+        mixture = mix(decisions(categories), helpful, policies, prompts, config, int(load_value("seed")))
         write(mixture)
         counts = summarise(mixture)
         run.log(counts)
@@ -54,11 +54,9 @@ def decisions(categories: list[str]) -> Iterator[Decision]:
             yield decision
 
 
-def request_ids(categories: list[str]) -> dict[str, str]:
-    """Prompt -> request, for the split; nothing else of a prompt is read."""
-    return {
-        prompt.id: prompt.request_id for name in categories for prompt in jsonl.read_many(paths.prompts("train", name), Prompt)
-    }
+def train_prompts(categories: list[str]) -> list[Prompt]:
+    """All train prompts: for the split, and for the wordings nobody was asked in. Their gold clauses are not read."""
+    return [prompt for name in categories for prompt in jsonl.read_many(paths.prompts("train", name), Prompt)]
 
 
 def write(mixture: Mixture) -> None:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from stages.lib.errors import StageError
-from stages.lib.records import Completion, Decision, Policy, RlTask, SftExample, content_id
+from stages.lib.records import Completion, Decision, Outcome, Policy, Prompt, RlTask, SftExample, content_id
 from stages.lib.seeds import derive
-from stages.lib.transcript import REASON_INSTRUCTIONS, read_citation
+from stages.lib.transcript import REASON_INSTRUCTIONS, clean, read_citation
 from stages.mix.config import MixConfig
 
 T = TypeVar("T")
@@ -28,23 +28,26 @@ def mix(
     decisions: Iterable[Decision],
     helpful: Iterable[Completion],
     policies: Mapping[str, Policy],
-    requests: Mapping[str, str],
+    prompts: Sequence[Prompt],
     config: MixConfig,
     seed: int,
 ) -> Mixture:
-    """The training sets. `requests` tells the request a prompt is a wording of; both sides of the split go by it."""
+    """The training sets. `prompts` are all train prompts: both sides of the split go by the requests they are wordings of."""
     known = list(decisions)
     _refuse_stale(known, policies)
     taught = _distinct(example(each.completion, "policy") for each in known if each.kept)
     taught = balance(taught, lambda row: (row.category, read_citation(row.deliberation).clause_id), config.clause_ratio, seed)
-    taught = balance(taught, lambda row: read_citation(row.deliberation).outcome, config.outcome_ratio, seed)
     if not taught:
         raise StageError(
             "no completion was kept in any category", "lower filter.min_score, or see reports/gates/kept.json for why"
         )
+    taught += wrapped(taught, prompts, config.wrapped_fraction, seed)
+    taught = balance(taught, _outcome, config.outcome_ratio, seed)
     answers = _distinct(example(each, "helpful") for each in helpful if is_helpful(each, policies))
+    answers += wrapped(answers, prompts, config.wrapped_fraction, seed)
     rows = taught + answers_for(taught, answers, config.helpful_fraction, seed)
     _refuse_leaks(rows)
+    requests = {prompt.id: prompt.request_id for prompt in prompts}
     train, validation = split(rows, requests, config.validation_fraction, seed)
     practised = [each for each in known if each.kept or config.rl_from == "all"]
     return Mixture(train, validation, tasks_of(practised, config.rl_tasks, seed))
@@ -78,14 +81,34 @@ def balance(
     rows: Sequence[SftExample], cited: Callable[[SftExample], Hashable], ratio: float | None, seed: int
 ) -> list[SftExample]:
     """Cap whatever is cited at `ratio` times the rows of the middle one: what has more rows is learned as the default."""
-    groups: dict[Hashable, list[SftExample]] = defaultdict(list)
-    for row in rows:
-        groups[cited(row)].append(row)
-    if ratio is None or not groups:
+    if ratio is None or not rows:
         return list(rows)
-    middle = sorted(len(group) for group in groups.values())[(len(groups) - 1) // 2]
+    groups = _grouped(rows, cited)
+    middle = sorted(map(len, groups))[(len(groups) - 1) // 2]
     cap = max(1, math.floor(ratio * middle))
-    return [row for group in groups.values() for row in _shuffled(group, lambda row: row.id, seed, "balance")[:cap]]
+    return [row for group in groups for row in _shuffled(group, lambda row: row.id, seed, "balance")[:cap]]
+
+
+def wrapped(rows: Sequence[SftExample], prompts: Iterable[Prompt], fraction: float, seed: int) -> list[SftExample]:
+    """Rows once more, with the same reply, in wordings of their requests that nobody was asked in.
+
+    For `fraction` of the rows of each outcome, and for as many more as bring a rarer one level with the commonest: that one
+    would be learned as the default, and to leave some of its rows out leaves out what they teach.
+    """
+    request_of: dict[str, str] = {}
+    unasked: dict[str, list[Prompt]] = defaultdict(list)
+    for prompt in prompts:
+        request_of[prompt.id] = prompt.request_id
+        if not prompt.asked:
+            unasked[prompt.request_id].append(prompt)
+    groups = _grouped(rows, _outcome)
+    most = max(map(len, groups), default=0)
+    found = []
+    for group in groups:
+        again = [_worded(row, each) for row in group for each in unasked.get(request_of.get(row.prompt_id, ""), ())]
+        wanted = round(fraction * len(group)) + most - len(group)
+        found += _shuffled(again, lambda row: row.id, seed, "wrapped")[:wanted]
+    return found
 
 
 def answers_for(taught: Sequence[SftExample], answers: Sequence[SftExample], fraction: float, seed: int) -> list[SftExample]:
@@ -153,6 +176,22 @@ def _task(completion: Completion) -> RlTask:
         messages=completion.messages,
         policy_sha=completion.policy_sha,
     )
+
+
+def _worded(row: SftExample, prompt: Prompt) -> SftExample:
+    update = {"id": content_id("sft", row.id, prompt.id), "prompt_id": prompt.id, "messages": clean(prompt.messages)}
+    return row.model_copy(update=update)
+
+
+def _outcome(row: SftExample) -> Outcome | None:
+    return read_citation(row.deliberation).outcome
+
+
+def _grouped(rows: Iterable[SftExample], cited: Callable[[SftExample], Hashable]) -> list[list[SftExample]]:
+    groups: dict[Hashable, list[SftExample]] = defaultdict(list)
+    for row in rows:
+        groups[cited(row)].append(row)
+    return list(groups.values())
 
 
 def _distinct(rows: Iterable[SftExample]) -> list[SftExample]:

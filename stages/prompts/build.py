@@ -33,13 +33,15 @@ def build_prompts(
         if request.example:
             continue
         if request.line.split == "train":
-            prompts += [to_prompt(category, request, wrapper) for wrapper in _train(request, wrappers, config, seed)]
+            prompts += [
+                to_prompt(category, request, wrapper, config.ask_wrapped) for wrapper in _train(request, wrappers, config, seed)
+            ]
         elif policy is not None:
             prompts += [to_prompt(category, request, wrapper) for wrapper in _eval(request, policy, wrappers, config, seed)]
     return prompts
 
 
-def to_prompt(category: str, request: Request, wrapper: Wrapper | None) -> Prompt:
+def to_prompt(category: str, request: Request, wrapper: Wrapper | None, asked: bool = True) -> Prompt:
     """One request in one wording."""
     line = request.line
     messages = line.conversation if wrapper is None else wrapper.around(line.conversation)
@@ -53,6 +55,7 @@ def to_prompt(category: str, request: Request, wrapper: Wrapper | None) -> Promp
         clause=line.clause,
         pair=line.pair,
         messages=messages,
+        asked=asked,
     )
 
 

@@ -19,6 +19,8 @@ class PromptsConfig(Section):
 
     wordings_per_request: Wordings
     """For train requests, benign ones included; the examples of a policy are only ever asked plainly."""
+    ask_wrapped: bool
+    """Whether train prompts in wrappers are put to generator and judge, too; else they are taught the reply to the plain one."""
     policy_examples: bool
     """Whether the examples that a policy gives of its clauses are train requests, too."""
     subtle: bool

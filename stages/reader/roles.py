@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from stages.lib.grader import Candidate, judge_messages, verdict_forms, write_verdict
 from stages.lib.llm.backend import Request
 from stages.lib.policy_text import LABELS, candidates, recap
-from stages.lib.records import OUTCOMES, Clause, Message, Outcome, Policy
+from stages.lib.records import OUTCOMES, Clause, Message, Outcome, Policy, expected_outcome
 from stages.lib.transcript import reply_forms, with_policy, write_deliberation, write_reply
 from stages.reader.world import Case, RuleSet, World
 
@@ -45,7 +45,7 @@ def reason_lesson(rules: RuleSet, world: World, rng: random.Random, shown: float
     `shown` is the share of requests for the very examples that the policy gives.
     """
     case, clause = _ask(rules, rng, shown)
-    outcome: Outcome = clause.outcome if clause else "comply"
+    outcome = expected_outcome(clause)
     deliberation = write_deliberation(None, clause)  # put in other words by so small a model, a request loses what matters
     answer = write_answer(rules.policy, world, outcome, case.phrase, rng)
     target = write_reply(deliberation, answer)
@@ -63,7 +63,7 @@ def reason_lesson(rules: RuleSet, world: World, rng: random.Random, shown: float
 def judge_lesson(rules: RuleSet, world: World, rng: random.Random, shown: float = 0.0) -> Lesson:
     """A right or wrong reply to a request, and its verdict. Wrong replies mostly follow a wrong neighbour, as real ones do."""
     case, clause = _ask(rules, rng, shown)
-    outcome: Outcome = clause.outcome if clause else "comply"
+    outcome = expected_outcome(clause)
     opening = rules.policy.style[outcome].opening
     kind = rng.choices(list(JUDGED), list(JUDGED.values()))[0]
     cited, found, phrase = clause, outcome, case.phrase

@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from stages.lib.checks.rules import opens_as
-from stages.lib.records import OUTCOMES, Outcome, Policy, Prompt
+from stages.lib.records import OUTCOMES, Outcome, Policy, Prompt, expected_outcome
 from stages.rl.reward import MAX_GRADE, Sample, Scored
 
 
 def gold_outcomes(prompts: Sequence[Prompt], policies: Mapping[str, Policy]) -> dict[str, Outcome]:
     """Prompt -> what the policy in force asks for; a prompt without a clause is to be answered."""
-    found: dict[str, Outcome] = {}
-    for prompt in prompts:
-        clause = policies[prompt.category].clause(prompt.clause)
-        found[prompt.id] = "comply" if clause is None else clause.outcome
-    return found
+    return {prompt.id: expected_outcome(policies[prompt.category].clause(prompt.clause)) for prompt in prompts}
 
 
 def watch(

@@ -57,7 +57,7 @@ def impact(old: Release, new: Release) -> Impact:
     backend = build_backend(generator)
     costs = [_cost(new.policies[name], old.policies.get(name), backend) for name in again]
     samples, k = int(load_value("generate.samples_per_prompt")), int(load_value("judge.k"))
-    whole = sum(len(_prompts("train", name)) for name in new.policies) * samples * (1 + k)
+    whole = sum(len(_asked(name)) for name in new.policies) * samples * (1 + k)
     return Impact(costs, whole, _minutes(costs) if again else 0.0, _money(costs, generator, judge), moves(old, new))
 
 
@@ -125,7 +125,7 @@ def _cost(policy: Policy, before: Policy | None, backend: Cached) -> Cost:
 
 def _conversations(policy: Policy, before: Policy | None) -> list[tuple[Message, ...]]:
     """Today's train prompts, with the examples of `policy` in place of those of `before` where examples are asked."""
-    today = [prompt.messages for prompt in _prompts("train", policy.category)]
+    today = [prompt.messages for prompt in _asked(policy.category)]
     if before is None or not load_value("prompts.policy_examples"):
         return today
     old, new = (
@@ -160,6 +160,10 @@ def _money(costs: list[Cost], generator: LlmConfig, judge: LlmConfig) -> float |
             if price is not None:
                 total += share * (cost.tokens_read * price.read + cost.tokens_written * price.written) / 1e6
     return total
+
+
+def _asked(category: str) -> list[Prompt]:
+    return [prompt for prompt in _prompts("train", category) if prompt.asked]
 
 
 def _prompts(split: str, category: str) -> list[Prompt]:

@@ -163,6 +163,17 @@ def test_completions_a_lost_reply(home: Path, repo: Path) -> None:
     assert_line(house.failures(repo, "completions"), "complete", lost.prompt_id)
 
 
+def test_completions_a_prompt_that_is_not_asked_needs_none(home: Path, repo: Path) -> None:
+    lost = next(jsonl.read_many(paths.completions(NAME), Completion))
+    house.edit(paths.completions(NAME), Completion, lambda rows: rows[1:])
+    house.edit(
+        paths.prompts("train", NAME),
+        Prompt,
+        lambda rows: [row.model_copy(update={"asked": row.id != lost.prompt_id}) for row in rows],
+    )
+    assert house.failures(repo, "completions") == ""
+
+
 def test_completions_a_few_malformed_replies_pass_and_are_counted(home: Path, repo: Path) -> None:
     first = next(jsonl.read_many(paths.completions(NAME), Completion)).id
     house.edit(paths.completions(NAME), Completion, lambda rows: change(rows, finish="malformed"))

@@ -27,6 +27,7 @@ prompts:
   eval_seen_wrappers: 1
   eval_heldout_wrappers: 2
   max_requests_per_category: CAP
+  ask_wrapped: true
   policy_examples: EXAMPLES
   subtle: SUBTLE
   pyrit: PYRIT
@@ -66,6 +67,7 @@ def config(**changes: Any) -> PromptsConfig:
         "eval_seen_wrappers": 1,
         "eval_heldout_wrappers": 2,
         "max_requests_per_category": None,
+        "ask_wrapped": True,
         "policy_examples": False,
         "subtle": False,
         "pyrit": False,
@@ -76,13 +78,16 @@ def config(**changes: Any) -> PromptsConfig:
 
 
 def built(
-    outside: list[Wrapper] | None = None, outcomes: tuple[Outcome, ...] = ("refuse", "comply"), seed: int = 7
+    outside: list[Wrapper] | None = None,
+    outcomes: tuple[Outcome, ...] = ("refuse", "comply"),
+    seed: int = 7,
+    ask_wrapped: bool = True,
 ) -> list[Prompt]:
     requests = read_requests(Path("specs/garden/requests.jsonl"), policy(outcomes))
     wrappers = Wrappers(
         read_wrappers(Path("specs/wrappers/train.yaml")), read_wrappers(Path("specs/wrappers/eval.yaml")), outside or []
     )
-    return build_prompts("garden", requests, policy(outcomes), wrappers, config(), seed)
+    return build_prompts("garden", requests, policy(outcomes), wrappers, config(ask_wrapped=ask_wrapped), seed)
 
 
 def written(split: str, name: str) -> list[Prompt]:
@@ -95,6 +100,13 @@ def test_train_and_eval_share_neither_request_nor_heldout_wrapper(house: Path) -
     assert not {p.request_id for p in train} & {p.request_id for p in heldout}
     assert {p.wrapper for p in train} <= {None, "boss", "dream", "dare", "hello", "thanks"}
     assert len({p.id for p in train + heldout}) == len(train + heldout)
+
+
+def test_train_prompts_in_wrappers_are_asked_only_if_wanted(house: Path) -> None:
+    assert all(prompt.asked for prompt in built())
+    prompts = built(ask_wrapped=False)
+    assert [prompt.asked for prompt in prompts] == [prompt.wrapper is None or prompt.split == "eval" for prompt in prompts]
+    assert {prompt.id for prompt in prompts} == {prompt.id for prompt in built()}
 
 
 def test_wordings_of_each_split(house: Path) -> None:

@@ -44,7 +44,8 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for category, code in (("garden", "GA"), ("pond", "PO")):
         for split, count in (("train", TRAIN), ("eval", HELD_OUT)):
             rows = [prompt(category, f"{code}{1 + number % 2}", split, number) for number in range(count)]
-            jsonl.write_many(paths.prompts(split, category), rows)
+            silent = prompt(category, f"{code}1", split, count).model_copy(update={"asked": False})
+            jsonl.write_many(paths.prompts(split, category), [*rows, silent] if split == "train" else rows)
     return tmp_path
 
 

@@ -7,7 +7,7 @@ import re
 from typing import NamedTuple
 
 from stages.lib.policy_text import CITATION, LABELS, OUTCOME_OF, candidates, cite
-from stages.lib.records import CRITERIA, Clause, Outcome, Policy
+from stages.lib.records import CRITERIA, Clause, Outcome, Policy, expected_outcome
 from stages.lib.transcript import neutralise
 
 NO_CLAUSE = "none"
@@ -44,7 +44,7 @@ def verdict_forms(policy: Policy, answer: str, with_reasoning: bool, shuffle: in
     grades = dict.fromkeys(_graded(with_reasoning), "[012]")
     verdicts = []
     for clause in candidates(policy, shuffle):
-        outcome: Outcome = "comply" if clause is None else clause.outcome
+        outcome = expected_outcome(clause)
         opening = policy.style[outcome].opening
         head, copied = _head(clause, LABELS[outcome], opening), _copied(opening, answer)
         verdicts.append(_lines(re.escape(head), found, re.escape(copied), grades))
@@ -80,7 +80,7 @@ def read_verdict(text: str, policy: Policy, with_reasoning: bool) -> ReadVerdict
     if set(fields) != expected_keys:
         raise VerdictError(f"lines {sorted(set(fields) ^ expected_keys)} missing or unknown")
     clause, expected = _clause(fields["clause"], policy), _outcome(fields["expected"])
-    if expected != ("comply" if clause is None else clause.outcome):
+    if expected != expected_outcome(clause):
         raise VerdictError(f"expects {fields['expected']!r}, which is not what {fields['clause']!r} says")
     return ReadVerdict(
         clause_id=None if clause is None else clause.id,

@@ -33,7 +33,8 @@ def main(argv: list[str] | None = None) -> None:
     given = parser.parse_args(argv)
     llm = load_section("llm.generator", LlmConfig)
     # Greedy both: only then are the texts to be the same.
-    sampling = load_section("generate.sampling", SamplingConfig).record().model_copy(update={"temperature": 0.0})
+    alike = {"temperature": 0.0, "no_repeat_ngram_size": 0}  # transformers' rule against repetition counts the prompt, too
+    sampling = load_section("generate.sampling", SamplingConfig).record().model_copy(update=alike)
     if llm.backend != "local":
         raise StageError(f"llm.generator.backend is {llm.backend!r}", "only `local` can be held against plain generate")
     asked = requests(given.requests)

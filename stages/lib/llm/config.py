@@ -51,7 +51,10 @@ class SamplingConfig(Section):
     """0 is greedy."""
     top_p: float = Field(gt=0, le=1)
     max_new_tokens: int = Field(ge=1)
+    no_repeat_ngram_size: int = Field(default=0, ge=0)
+    """No sequence of so many tokens is written twice in one text; 0 allows it. For the local backend: small models fall into
+    loops, the larger ones behind a server hardly do."""
 
     def record(self) -> Sampling:
         """As it is kept with every completion."""
-        return Sampling(temperature=self.temperature, top_p=self.top_p, max_new_tokens=self.max_new_tokens)
+        return Sampling(**self.model_dump())

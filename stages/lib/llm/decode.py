@@ -40,14 +40,15 @@ def decode(
     done: Callable[[int, list[int]], None],
     guides: Mapping[int, Guide] = MappingProxyType({}),
     weighings: Mapping[int, Weighing] = MappingProxyType({}),
+    no_repeat: int = 0,
 ) -> None:
     """Go on from every row until a stop token or for `limit` tokens; `done(place, tokens)` when a row has ended.
 
     The first `shared[i]` tokens of row i come from `prefixes`. The stop token is among the tokens. What `guides[i]` leaves no
     choice in is not asked for but read at once (jump-forward decoding). `weighings[i]` finds the guide of row i while its prompt
-    is read.
+    is read. No sequence of `no_repeat` tokens is chosen twice in one text, unless a guide demands it; 0 allows it.
     """
-    texts = {place: _Text(guides.get(place), limit, stops) for place in range(len(rows))}
+    texts = {place: _Text(guides.get(place), limit, stops, no_repeat) for place in range(len(rows))}
     rows = [[*row, *texts[place].say()] for place, row in enumerate(rows)]
     own = [len(row) - length for row, length in zip(rows, shared, strict=True)]
     beginnings = [tuple(row[:length]) for row, length in zip(rows, shared, strict=True)]
@@ -116,7 +117,7 @@ class Weighing(NamedTuple):
 class _Text:
     """A row's text on its way."""
 
-    def __init__(self, guide: Guide | None, limit: int, stops: set[int]) -> None:
+    def __init__(self, guide: Guide | None, limit: int, stops: set[int], no_repeat: int) -> None:
         self.said: list[int] = []
         self.unread: list[int] = []
         """The end of what is said, which the model has not read yet."""
@@ -124,6 +125,7 @@ class _Text:
         self._guide = guide
         self._limit = limit
         self._stops = stops
+        self._no_repeat = no_repeat
 
     def keep_to(self, guide: Guide) -> None:
         """From here on, when nothing is said yet."""
@@ -134,6 +136,9 @@ class _Text:
         """Leave only the tokens [vocabulary] that the text may go on with."""
         if self._guide is not None:
             self._guide.restrict(scores)
+        again = self._repeats()
+        if again and (self._guide is None or int(scores.isfinite().sum()) > len(set(again))):
+            scores[again] = float("-inf")
 
     def say(self, *tokens: int) -> list[int]:
         """Take what was chosen, and what must follow it -> both."""
@@ -143,6 +148,15 @@ class _Text:
         self.unread = new if stop is None else new[: stop + 1]
         self.said += self.unread
         return self.unread
+
+    def _repeats(self) -> list[int]:
+        """Tokens with which the text would say a sequence once more."""
+        size = self._no_repeat
+        if not size or len(self.said) < size:
+            return []
+        begun = self.said[len(self.said) - size + 1 :]
+        starts = range(len(self.said) - size + 1)
+        return [self.said[start + size - 1] for start in starts if self.said[start : start + size - 1] == begun]
 
     def read(self) -> list[int]:
         """What is unread, handed to the model."""

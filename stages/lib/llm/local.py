@@ -78,7 +78,18 @@ class Local:
                 guides, weighings = self._forms(
                     [requests[place] for place in batch], rows, [asked[place] for place in batch], told
                 )
-                decode(self._prefixes, rows, lengths, sampling.max_new_tokens, self._stops, choose, keep, guides, weighings)
+                decode(
+                    self._prefixes,
+                    rows,
+                    lengths,
+                    sampling.max_new_tokens,
+                    self._stops,
+                    choose,
+                    keep,
+                    guides,
+                    weighings,
+                    sampling.no_repeat_ngram_size,
+                )
         return [done[place] for place in range(len(requests))]
 
     def _tokens(self, requests: Sequence[Request], texts: Sequence[str]) -> tuple[list[list[int]], list[list[int]]]:

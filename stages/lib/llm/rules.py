@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from stages.lib.llm.backend import Request
 from stages.lib.policy_text import CITATION, LABELS, OUTCOME_OF, cite
-from stages.lib.records import Clause, Outcome
+from stages.lib.records import Clause, Outcome, expected_outcome
 from stages.lib.transcript import write_deliberation, write_reply
 
 _CLAUSE = re.compile(rf"^- {CITATION}\. Examples: (?P<examples>.+)$", re.MULTILINE)
@@ -55,14 +55,14 @@ def _read(system: str) -> _Rules:
 
 def _reply(rules: _Rules, text: str) -> str:
     clause = _covering(rules, text)
-    outcome: Outcome = "comply" if clause is None else clause.outcome
+    outcome = expected_outcome(clause)
     opening = rules.openings[outcome]
     return write_reply(write_deliberation(_asked(text), clause), f"{opening} {_BODY}")
 
 
 def _verdict(rules: _Rules, graded: re.Match[str]) -> str:
     clause = _covering(rules, graded["talk"].rpartition("user: ")[2])
-    expected: Outcome = "comply" if clause is None else clause.outcome
+    expected = expected_outcome(clause)
     reply = graded["reply"]
     found: Outcome = next((outcome for outcome, words in rules.openings.items() if reply.startswith(words)), "comply")
     grade = 2 if found == expected else 0

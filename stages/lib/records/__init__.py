@@ -9,7 +9,7 @@ from stages.lib.records.decision import Decision
 from stages.lib.records.evaluation import Answer
 from stages.lib.records.example import RlTask, SftExample
 from stages.lib.records.model_ref import ModelRef
-from stages.lib.records.policy import OUTCOMES, Clause, Outcome, Policy, ResponseStyle
+from stages.lib.records.policy import OUTCOMES, Clause, Outcome, Policy, ResponseStyle, expected_outcome
 from stages.lib.records.prompt import Message, Prompt
 from stages.lib.records.verdict import CRITERIA, JudgeRun, Verdict
 
@@ -34,4 +34,5 @@ __all__ = [
     "SftExample",
     "Verdict",
     "content_id",
+    "expected_outcome",
 ]

@@ -17,6 +17,8 @@ class Sampling(Record):
     """0 is greedy."""
     top_p: float = 1.0
     max_new_tokens: int
+    no_repeat_ngram_size: int = 0
+    """No sequence of so many tokens is written twice in one text; 0 allows it."""
 
 
 class Completion(Record):

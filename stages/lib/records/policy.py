@@ -24,6 +24,11 @@ class Clause(Record):
     """Two or three short requests the clause covers."""
 
 
+def expected_outcome(clause: Clause | None) -> Outcome:
+    """What a clause asks for; where none applies, a request is answered."""
+    return "comply" if clause is None else clause.outcome
+
+
 class ResponseStyle(Record):
     """How one of the three responses is written."""
 

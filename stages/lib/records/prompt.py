@@ -31,3 +31,5 @@ class Prompt(Record):
     pair: str | None
     """Both sides of a contrast pair share this name."""
     messages: tuple[Message, ...]
+    asked: bool = True
+    """Whether a reply to it is asked for. Of a train prompt that is not, `mix` makes rows with the reply to the plain wording."""

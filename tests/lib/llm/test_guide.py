@@ -67,6 +67,12 @@ def test_texts_keep_to_the_form_and_are_those_of_the_plain_loop(
     assert [text.text for text in done] == [token_by_token(tiny, request) for request in asked]
 
 
+def test_a_form_is_kept_though_it_repeats_what_is_said(tiny: Path) -> None:
+    once = LONG.model_copy(update={"no_repeat_ngram_size": 1})
+    done = local(tiny, 64).generate(forms(r"(a|b)(a|b)(a|b)(a|b)(a|b)"), once, 7)
+    assert all(re.fullmatch("[ab]{5}", text.text) for text in done)
+
+
 def test_free_and_guided_requests_share_a_batch(tiny: Path) -> None:
     asked = forms(FORM, None, OTHER)
     alone = [local(tiny, 1).generate([request], LONG, 7)[0] for request in asked]

@@ -53,6 +53,26 @@ def test_texts_do_not_depend_on_how_a_batch_is_worked_through(
     assert [done.text for done in local(tiny, 64).generate(asked, longer, 7)] == wanted
 
 
+@pytest.mark.filterwarnings("ignore:Passing `no_repeat_ngram_size`")
+def test_no_sequence_is_said_twice_where_that_is_asked_for(tiny: Path) -> None:
+    import torch
+
+    asked = [*requests(), *requests(None)]
+    free = Sampling(temperature=0.0, max_new_tokens=40)
+    model, tokenizer = load_model(tiny, "float32"), load_tokenizer(tiny)
+    wanted = []
+    for request in asked:
+        turns = [message.model_dump() for message in request.messages]
+        prompt = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True, return_tensors="pt")
+        with torch.inference_mode():
+            seen = model.get_input_embeddings()(prompt["input_ids"])  # given so, the prompt does not count as said
+            output = model.generate(inputs_embeds=seen, max_new_tokens=40, do_sample=False, no_repeat_ngram_size=2)
+        wanted.append(tokenizer.decode(output[0], skip_special_tokens=True))
+    assert wanted != plain_texts(tiny, asked, free), "a model that never repeats itself would prove nothing"
+    once = free.model_copy(update={"no_repeat_ngram_size": 2})
+    assert [done.text for done in local(tiny, 64).generate(asked, once, 7)] == wanted
+
+
 def test_a_row_is_reported_as_it_ends_and_not_with_its_batch(tiny: Path) -> None:
     sampling = Sampling(temperature=0.0, max_new_tokens=40)
     order: list[int] = []
