@@ -17,7 +17,7 @@ from tests.lib.llm.asked import POLICY, local, requests
 
 
 def plain_texts(folder: Path, asked: list[Request], sampling: Sampling) -> list[str]:
-    """One at a time through `model.generate`: no cache, no padding."""
+    """One at a time through `model.generate`: no shared cache, no padding. As embeddings, the prompt does not count as said."""
     import torch
 
     model, tokenizer = load_model(folder, "float32"), load_tokenizer(folder)
@@ -26,8 +26,14 @@ def plain_texts(folder: Path, asked: list[Request], sampling: Sampling) -> list[
         turns = [message.model_dump() for message in request.messages]
         prompt = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True, return_tensors="pt")
         with torch.inference_mode():
-            output = model.generate(**prompt, max_new_tokens=sampling.max_new_tokens, do_sample=False)
-        texts.append(tokenizer.decode(output[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True))
+            output = model.generate(
+                inputs_embeds=model.get_input_embeddings()(prompt["input_ids"]),
+                attention_mask=prompt["attention_mask"],
+                max_new_tokens=sampling.max_new_tokens,
+                no_repeat_ngram_size=sampling.no_repeat_ngram_size,
+                do_sample=False,
+            )
+        texts.append(tokenizer.decode(output[0], skip_special_tokens=True))
     return texts
 
 
@@ -55,21 +61,11 @@ def test_texts_do_not_depend_on_how_a_batch_is_worked_through(
 
 @pytest.mark.filterwarnings("ignore:Passing `no_repeat_ngram_size`")
 def test_no_sequence_is_said_twice_where_that_is_asked_for(tiny: Path) -> None:
-    import torch
-
     asked = [*requests(), *requests(None)]
     free = Sampling(temperature=0.0, max_new_tokens=40)
-    model, tokenizer = load_model(tiny, "float32"), load_tokenizer(tiny)
-    wanted = []
-    for request in asked:
-        turns = [message.model_dump() for message in request.messages]
-        prompt = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True, return_tensors="pt")
-        with torch.inference_mode():
-            seen = model.get_input_embeddings()(prompt["input_ids"])  # given so, the prompt does not count as said
-            output = model.generate(inputs_embeds=seen, max_new_tokens=40, do_sample=False, no_repeat_ngram_size=2)
-        wanted.append(tokenizer.decode(output[0], skip_special_tokens=True))
-    assert wanted != plain_texts(tiny, asked, free), "a model that never repeats itself would prove nothing"
     once = free.model_copy(update={"no_repeat_ngram_size": 2})
+    wanted = plain_texts(tiny, asked, once)
+    assert wanted != plain_texts(tiny, asked, free), "a model that never repeats itself would prove nothing"
     assert [done.text for done in local(tiny, 64).generate(asked, once, 7)] == wanted
 
 
