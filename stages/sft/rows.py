@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any, TypedDict
 
 from stages.lib.errors import StageError
 from stages.lib.records import SftExample
+from stages.lib.seeds import derive
 from stages.lib.training import IGNORE
 from stages.lib.transcript import write_reply
 
@@ -30,8 +32,15 @@ def encode_all(examples: Iterable[SftExample], tokenizer: Any, max_length: int) 
     return rows
 
 
+def with_answers(examples: Sequence[SftExample], fraction: float, seed: int) -> list[SftExample]:
+    """The examples in their order; all but `fraction` of them, drawn by their ids, lose their answer."""
+    drawn = sorted(examples, key=lambda row: (derive(seed, "answers", row.id), row.id))
+    kept = {row.id for row in drawn[: math.ceil(fraction * len(drawn))]}
+    return [row if row.id in kept else row.model_copy(update={"answer": ""}) for row in examples]
+
+
 def encode(example: SftExample, tokenizer: Any) -> Row:
-    """One example: the prompt without loss, then think block, answer and end of turn."""
+    """One example: the prompt without loss, then think block, answer and end of turn; the think block alone without an answer."""
     prompt = [message.model_dump() for message in example.messages]
     reply = {"role": "assistant", "content": write_reply(example.deliberation, example.answer)}
     asked = render(tokenizer, prompt, True)
@@ -39,7 +48,7 @@ def encode(example: SftExample, tokenizer: Any) -> Row:
     if whole[: len(asked)] != asked:
         what = f"data/sft: row {example.id}: the rendered prompt is no token prefix of prompt and target"
         raise StageError(what, "use a chat template that renders a prompt alike with and without a reply, think block kept")
-    end = _end_of_turn(whole, len(asked), tokenizer, example)
+    end = _end_of_turn(whole, len(asked), tokenizer, example) - (not example.answer)
     return {"input_ids": whole[:end], "labels": [IGNORE] * len(asked) + whole[len(asked) : end]}
 
 
