@@ -8,6 +8,7 @@ from pydantic import Field
 
 from stages.lib.config import Section
 from stages.lib.llm.config import SamplingConfig
+from stages.lib.llm.load import Dtype
 
 
 class EvalsConfig(Section):
@@ -21,7 +22,7 @@ class EvalsConfig(Section):
     """Arms whose answers to outside harmful prompts are dropped, only their type kept."""
     backend: Literal["local", "openai", "vllm", "scripted"]
     batch_size: int = Field(ge=1)
-    dtype: Literal["bfloat16", "float32"]
+    dtype: Dtype
     sampling: SamplingConfig
     """Greedy, so that two runs give one result. Longer answers than `max_new_tokens` are graded on what there is."""
     caps: dict[str, int | None]

@@ -95,7 +95,7 @@ def capped(cases: Iterable[Case], caps: Mapping[str, int | None], seed: int) -> 
         groups.setdefault(case.suite, {}).setdefault(case.request_id, []).append(case)
     kept = []
     for suite, requests in groups.items():
-        drawn = sorted(requests, key=lambda request: seeds.derive(seed, "evals", suite, request))
+        drawn = seeds.shuffled(requests, str, seed, "evals", suite)
         kept += [case for request in drawn[: caps.get(suite)] for case in requests[request]]
     return kept
 

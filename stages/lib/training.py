@@ -18,7 +18,7 @@ from typing import Any, Literal
 from stages.lib import curves, jsonl, paths
 from stages.lib.digests import sha256_file
 from stages.lib.errors import StageError
-from stages.lib.llm.load import Dtype, device, model_sha
+from stages.lib.llm.load import Dtype, device, model_sha, precision
 from stages.lib.records import ModelRef, content_id
 from stages.lib.tracking import Run
 
@@ -37,9 +37,10 @@ def quiet() -> None:
 
 
 def fingerprint(stage: str, config: Any, files: Iterable[Path], shas: Iterable[str], code: Path) -> str:
-    """Identity of a training run: config and seed, data, parent models, code and library versions."""
+    """Identity of a training run: config and seed, data, parent models, code, library versions, and what dtype `auto` is here."""
     libraries = [f"{name}=={version(name)}" for name in LIBRARIES]
-    return content_id(stage, config, [sha256_file(path) for path in files], sorted(shas), code_sha(code), libraries)
+    inputs = [sha256_file(path) for path in files]
+    return content_id(stage, config, inputs, sorted(shas), code_sha(code), libraries, precision("auto"))
 
 
 def code_sha(folder: Path) -> str:
@@ -83,7 +84,7 @@ def arguments(work: Path, seed: int, dtype: Dtype, save_steps: int) -> dict[str,
         "output_dir": str(work),
         "seed": seed,
         "use_cpu": not cuda,
-        "bf16": dtype == "bfloat16",
+        "bf16": precision(dtype) == "bfloat16",
         "gradient_checkpointing": False,
         "dataloader_pin_memory": cuda,
         "save_strategy": "steps",

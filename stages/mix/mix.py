@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from stages.lib.errors import StageError
 from stages.lib.records import Completion, Decision, Outcome, Policy, Prompt, RlTask, SftExample, content_id
-from stages.lib.seeds import derive
+from stages.lib.seeds import shuffled
 from stages.lib.transcript import REASON_INSTRUCTIONS, clean, read_citation
 from stages.mix.config import MixConfig
 
@@ -41,10 +41,11 @@ def mix(
         raise StageError(
             "no completion was kept in any category", "lower filter.min_score, or see reports/gates/kept.json for why"
         )
-    taught += wrapped(taught, prompts, config.wrapped_fraction, seed)
+    unasked = unasked_wordings(prompts)
+    taught += wrapped(taught, unasked, config.wrapped_fraction, seed)
     taught = balance(taught, _outcome, config.outcome_ratio, seed)
     answers = _distinct(example(each, "helpful") for each in helpful if is_helpful(each, policies))
-    answers += wrapped(answers, prompts, config.wrapped_fraction, seed)
+    answers += wrapped(answers, unasked, config.wrapped_fraction, seed)
     rows = taught + answers_for(taught, answers, config.helpful_fraction, seed)
     _refuse_leaks(rows)
     requests = {prompt.id: prompt.request_id for prompt in prompts}
@@ -86,28 +87,30 @@ def balance(
     groups = _grouped(rows, cited)
     middle = sorted(map(len, groups))[(len(groups) - 1) // 2]
     cap = max(1, math.floor(ratio * middle))
-    return [row for group in groups for row in _shuffled(group, lambda row: row.id, seed, "balance")[:cap]]
+    return [row for group in groups for row in shuffled(group, lambda row: row.id, seed, "mix", "balance")[:cap]]
 
 
-def wrapped(rows: Sequence[SftExample], prompts: Iterable[Prompt], fraction: float, seed: int) -> list[SftExample]:
+def unasked_wordings(prompts: Iterable[Prompt]) -> dict[str, list[Prompt]]:
+    """Prompt id -> the wordings of the same request that nobody was asked in."""
+    wordings: dict[str, list[Prompt]] = defaultdict(list)
+    for prompt in prompts:
+        wordings[prompt.request_id].append(prompt)
+    return {one.id: [each for each in same if not each.asked] for same in wordings.values() for one in same}
+
+
+def wrapped(rows: Sequence[SftExample], unasked: Mapping[str, Sequence[Prompt]], fraction: float, seed: int) -> list[SftExample]:
     """Rows once more, with the same reply, in wordings of their requests that nobody was asked in.
 
     For `fraction` of the rows of each outcome, and for as many more as bring a rarer one level with the commonest: that one
     would be learned as the default, and to leave some of its rows out leaves out what they teach.
     """
-    request_of: dict[str, str] = {}
-    unasked: dict[str, list[Prompt]] = defaultdict(list)
-    for prompt in prompts:
-        request_of[prompt.id] = prompt.request_id
-        if not prompt.asked:
-            unasked[prompt.request_id].append(prompt)
     groups = _grouped(rows, _outcome)
     most = max(map(len, groups), default=0)
     found = []
     for group in groups:
-        again = [_worded(row, each) for row in group for each in unasked.get(request_of.get(row.prompt_id, ""), ())]
+        again = [_worded(row, each) for row in group for each in unasked.get(row.prompt_id, ())]
         wanted = round(fraction * len(group)) + most - len(group)
-        found += _shuffled(again, lambda row: row.id, seed, "wrapped")[:wanted]
+        found += shuffled(again, lambda row: row.id, seed, "mix", "wrapped")[:wanted]
     return found
 
 
@@ -117,7 +120,7 @@ def answers_for(taught: Sequence[SftExample], answers: Sequence[SftExample], fra
         what = "no reply in data/completions/benign.jsonl is well-formed and compliant"
         raise StageError(what, "see why in that file; or set mix.helpful_fraction to 0 and lower gate.mixture.min_helpful")
     wanted = round(len(taught) * fraction / (1 - fraction))
-    return _shuffled(answers, lambda row: row.id, seed, "helpful")[:wanted]
+    return shuffled(answers, lambda row: row.id, seed, "mix", "helpful")[:wanted]
 
 
 def split(
@@ -129,7 +132,7 @@ def split(
         raise StageError(
             f"prompt {unknown[0]} is in no file of data/prompts/train", "run `dvc repro`: replies and prompts are of two runs"
         )
-    order = _shuffled(sorted({requests[row.prompt_id] for row in rows}), str, seed, "validation")
+    order = shuffled(sorted({requests[row.prompt_id] for row in rows}), str, seed, "mix", "validation")
     held = set(order[: min(math.ceil(fraction * len(order)), len(order) - 1)])
     train = [row for row in rows if requests[row.prompt_id] not in held]
     return train, [row for row in rows if requests[row.prompt_id] in held]
@@ -145,7 +148,7 @@ def tasks_of(decisions: Iterable[Decision], count: int | None, seed: int) -> lis
             seen.add(completion.prompt_id)
             task = _task(completion)
             groups[completion.category, read_citation(completion.deliberation).outcome or ""][task.id] = task
-    ordered = [_shuffled(list(groups[key].values()), lambda task: task.id, seed, "tasks") for key in sorted(groups)]
+    ordered = [shuffled(list(groups[key].values()), lambda task: task.id, seed, "mix", "tasks") for key in sorted(groups)]
     return in_turn(ordered)[:count]
 
 
@@ -200,11 +203,6 @@ def _distinct(rows: Iterable[SftExample]) -> list[SftExample]:
     for row in sorted(rows, key=lambda row: row.id):
         found.setdefault(content_id(row.messages, row.deliberation, row.answer), row)
     return list(found.values())
-
-
-def _shuffled(rows: Sequence[T], key: Callable[[T], str], seed: int, use: str) -> list[T]:
-    """An order of the rows themselves: a row more or less moves no other."""
-    return sorted(rows, key=lambda row: (derive(seed, "mix", use, key(row)), key(row)))
 
 
 def _refuse_stale(decisions: Sequence[Decision], policies: Mapping[str, Policy]) -> None:

@@ -11,7 +11,7 @@ from stages.lib.records import Policy, Prompt
 from stages.lib.sources import SourceConfig, jailbreak_templates
 from stages.prompts.build import BENIGN, Wrappers, build_prompts
 from stages.prompts.config import PromptsConfig
-from stages.prompts.requests import Request, read_requests, read_subtle, refuse_duplicates, requests_of_examples
+from stages.prompts.requests import Request, read_extra, read_requests, refuse_duplicates, requests_of_examples
 from stages.prompts.wrappers import Wrapper, choose, from_template, read_wrappers, refuse_shared
 
 SPLITS = ("train", "eval")
@@ -39,10 +39,16 @@ def read_policies(categories: list[str]) -> dict[str, Policy]:
 
 
 def read_all(policies: dict[str, Policy], config: PromptsConfig) -> dict[str, list[Request]]:
-    """Requests of every declared category, with subtle ones and its policy's examples if wanted, and benign ones; none twice."""
+    """Requests of every declared category and benign ones, with extra ones and policies' examples if wanted; none twice."""
     requests = {name: read_requests(paths.SPECS / name / "requests.jsonl", policies.get(name)) for name in (*policies, BENIGN)}
+    for extra in config.extra:
+        found = {name: read_extra(paths.SPECS / name / f"{extra}.jsonl", policies.get(name)) for name in requests}
+        if not any(found.values()):
+            what = f"prompts.extra: no category has a file {extra}.jsonl"
+            raise StageError(what, f"write {paths.SPECS}/<category>/{extra}.jsonl, or take the name out of conf/prompts")
+        for name, group in found.items():
+            requests[name] += group
     for name, policy in policies.items():
-        requests[name] += read_subtle(paths.SPECS / name / "subtle.jsonl", policy) if config.subtle else []
         requests[name] += requests_of_examples(policy) if config.policy_examples else []
     refuse_duplicates(request for group in requests.values() for request in group)
     return requests

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
 from stages.lib.config import Section
@@ -23,8 +25,8 @@ class PromptsConfig(Section):
     """Whether train prompts in wrappers are put to generator and judge, too; else they are taught the reply to the plain one."""
     policy_examples: bool
     """Whether the examples that a policy gives of its clauses are train requests, too."""
-    subtle: bool
-    """Whether the requests of subtle.jsonl are train requests, too: for models that read a policy better than the default one."""
+    extra: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], ...]
+    """Names of further files of train requests, specs/<category>/<name>.jsonl, for whoever has the time to ask them."""
     eval_seen_wrappers: int = Field(ge=0)
     """Wordings of an eval request in wrappers that training used."""
     eval_heldout_wrappers: int = Field(ge=0)

@@ -46,8 +46,8 @@ def read_requests(path: Path, policy: Policy | None) -> list[Request]:
     return requests
 
 
-def read_subtle(path: Path, policy: Policy) -> list[Request]:
-    """Train requests that take a good reader; none where the file is missing."""
+def read_extra(path: Path, policy: Policy | None) -> list[Request]:
+    """Further train requests; none where the file is missing."""
     requests = _checked(path, policy, "write train requests, or remove the file") if path.exists() else []
     for request in requests:
         if request.line.split != "train":

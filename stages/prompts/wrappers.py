@@ -63,8 +63,8 @@ def refuse_shared(wrappers: Sequence[Wrapper], others: Sequence[Wrapper], where:
 
 
 def choose(wrappers: Iterable[Wrapper], count: int, seed: int, *names: str) -> list[Wrapper]:
-    """`count` wrappers for one use, by rendezvous: a wrapper added to the list leaves most choices as they were."""
-    return sorted(wrappers, key=lambda wrapper: (seeds.derive(seed, *names, wrapper.id), wrapper.id))[:count]
+    """`count` wrappers for one use; a wrapper added to the list leaves most choices as they were."""
+    return seeds.shuffled(wrappers, lambda wrapper: wrapper.id, seed, *names)[:count]
 
 
 def _wrapper(entry: Any, kind: WrapperKind, where: str) -> Wrapper:

@@ -10,7 +10,7 @@ from stages.lib.config import load_section, load_value
 from stages.lib.errors import user_errors
 from stages.lib.jsonl import write_json, write_text
 from stages.lib.llm.backend import Backend
-from stages.lib.llm.load import device, load_model, load_tokenizer, model_sha
+from stages.lib.llm.load import device, load_model, load_tokenizer, model_sha, precision
 from stages.lib.llm.local import Local
 from stages.lib.pretrained import PretrainedConfig, pretrained_folder
 from stages.lib.process import stage_process
@@ -73,7 +73,7 @@ def _prepare(folder: Path, world: World, config: ReaderConfig, seed: int, scratc
 
     from stages.lib.cpu_training import lean_adapters
 
-    tokenizer, model = load_tokenizer(folder), load_model(folder, "bfloat16")
+    tokenizer, model = load_tokenizer(folder), load_model(folder, "auto")
     answers = self_answers(model, tokenizer, world, config.self_answers, derive(seed, "self"), scratch)
     torch.manual_seed(seed)
     lora = LoraConfig(
@@ -119,7 +119,7 @@ def _merged(folder: Path, adapter: Path, tokenizer: Any) -> Local:
 
     def load() -> Any:
         model = PeftModel.from_pretrained(load_model(folder, "float32"), str(adapter)).merge_and_unload()
-        return model.to(torch.bfloat16).eval()
+        return model.to(torch.bfloat16).to(getattr(torch, precision("auto"))).eval()  # rounded as `base` rounds it
 
     return Local(load, tokenizer, "", BATCH, share=False)  # hardly two lessons have one policy
 

@@ -6,6 +6,8 @@ import random
 from typing import Any
 
 from stages.lib.llm.weigh import yes_over_no
+from stages.lib.policy_text import candidates
+from stages.lib.records import Outcome, expected_outcome
 from stages.lib.seeds import derive
 from stages.reader.pack import IGNORE
 from stages.reader.roles import Lesson, judge_lesson, reason_lesson
@@ -46,9 +48,9 @@ def curve_point(model: Any, tokenizer: Any, world: World, seed: int) -> dict[str
     return point
 
 
-def _outcome(lesson: Lesson, chosen: int) -> str:
-    assert lesson.policy is not None
-    return lesson.policy.clauses[chosen].outcome if chosen < len(lesson.policy.clauses) else "comply"
+def _outcome(lesson: Lesson, chosen: int) -> Outcome:
+    assert lesson.policy is not None  # both roles are shown one
+    return expected_outcome(candidates(lesson.policy)[chosen])
 
 
 def _graded(seen: Read, batch: Any, digits: set[int]) -> list[bool]:

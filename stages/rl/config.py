@@ -8,6 +8,7 @@ from pydantic import Field
 
 from stages.lib.checks.config import CheckLimits
 from stages.lib.config import Section
+from stages.lib.llm.load import Dtype
 
 
 class RewardWeights(Section):
@@ -44,8 +45,8 @@ class RlConfig(Section):
     scale_rewards: Literal["group", "batch", "none"]
     lora_rank: int | None = Field(ge=1)
     """null trains all weights."""
-    dtype: Literal["bfloat16", "float32"]
-    """Of the frozen weights and the arithmetic; LoRA's own weights are float32."""
+    dtype: Dtype
+    """Of the frozen weights and the arithmetic (`auto`: what this machine multiplies); LoRA's own weights are float32."""
     rollouts: Literal["local", "trl", "vllm"]
     """local: each prompt read once, adapters merged, the fastest without vLLM; trl: as TRL does it; vllm: in this process."""
     judge_runs: int = Field(ge=1)

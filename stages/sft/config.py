@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from stages.lib.config import Section
+from stages.lib.llm.load import Dtype
 
 
 class WarmStart(Section):
@@ -38,8 +39,8 @@ class SftConfig(Section):
     """Tokens of a rendered conversation with its target. A longer row stops the stage: nothing is ever cut."""
     lora_rank: int | None = Field(ge=1)
     """null trains all weights."""
-    dtype: Literal["bfloat16", "float32"]
-    """Of the frozen weights and the arithmetic; LoRA's own weights are float32."""
+    dtype: Dtype
+    """Of the frozen weights and the arithmetic (`auto`: what this machine multiplies); LoRA's own weights are float32."""
     draw: int = Field(ge=0)
     """Another number draws another order and other first weights of LoRA: how far apart are two runs on the same rows?"""
     runs: int = Field(ge=1)

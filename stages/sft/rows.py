@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 from stages.lib.errors import StageError
 from stages.lib.records import SftExample
-from stages.lib.seeds import derive
+from stages.lib.seeds import shuffled
 from stages.lib.training import IGNORE
 from stages.lib.transcript import write_reply
 
@@ -34,7 +34,7 @@ def encode_all(examples: Iterable[SftExample], tokenizer: Any, max_length: int) 
 
 def with_answers(examples: Sequence[SftExample], fraction: float, seed: int) -> list[SftExample]:
     """The examples in their order; all but `fraction` of them, drawn by their ids, lose their answer."""
-    drawn = sorted(examples, key=lambda row: (derive(seed, "answers", row.id), row.id))
+    drawn = shuffled(examples, lambda row: row.id, seed, "answers")
     kept = {row.id for row in drawn[: math.ceil(fraction * len(drawn))]}
     return [row if row.id in kept else row.model_copy(update={"answer": ""}) for row in examples]
 
@@ -48,7 +48,9 @@ def encode(example: SftExample, tokenizer: Any) -> Row:
     if whole[: len(asked)] != asked:
         what = f"data/sft: row {example.id}: the rendered prompt is no token prefix of prompt and target"
         raise StageError(what, "use a chat template that renders a prompt alike with and without a reply, think block kept")
-    end = _end_of_turn(whole, len(asked), tokenizer, example) - (not example.answer)
+    end = _end_of_turn(whole, len(asked), tokenizer, example)
+    if not example.answer:  # the turn goes on behind the think block
+        end -= 1
     return {"input_ids": whole[:end], "labels": [IGNORE] * len(asked) + whole[len(asked) : end]}
 
 

@@ -29,7 +29,7 @@ prompts:
   max_requests_per_category: CAP
   ask_wrapped: true
   policy_examples: EXAMPLES
-  subtle: SUBTLE
+  extra: EXTRA
   pyrit: PYRIT
   pyrit_max_words: 60
   pyrit_templates: 12
@@ -53,12 +53,12 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def params(cap: str = "null", pyrit: str = "false", examples: str = "false", subtle: str = "false") -> None:
-    Path("params.yaml").write_text(filled(PARAMS, cap, pyrit, examples, subtle), encoding="utf-8")
+def params(cap: str = "null", pyrit: str = "false", examples: str = "false", extra: str = "[]") -> None:
+    Path("params.yaml").write_text(filled(PARAMS, cap, pyrit, examples, extra), encoding="utf-8")
 
 
-def filled(text: str, cap: str = "null", pyrit: str = "false", examples: str = "false", subtle: str = "false") -> str:
-    return text.replace("CAP", cap).replace("PYRIT", pyrit).replace("EXAMPLES", examples).replace("SUBTLE", subtle)
+def filled(text: str, cap: str = "null", pyrit: str = "false", examples: str = "false", extra: str = "[]") -> str:
+    return text.replace("CAP", cap).replace("PYRIT", pyrit).replace("EXAMPLES", examples).replace("EXTRA", extra)
 
 
 def config(**changes: Any) -> PromptsConfig:
@@ -69,7 +69,7 @@ def config(**changes: Any) -> PromptsConfig:
         "max_requests_per_category": None,
         "ask_wrapped": True,
         "policy_examples": False,
-        "subtle": False,
+        "extra": (),
         "pyrit": False,
         "pyrit_max_words": 60,
         "pyrit_templates": 12,
@@ -224,14 +224,14 @@ def test_examples_of_the_policy_are_train_requests(house: Path) -> None:
     assert not [p for p in written("eval", "garden") if "water" in p.messages[-1].content]
 
 
-def test_subtle_requests_are_train_requests_where_they_are_wanted(house: Path) -> None:
+def test_extra_requests_are_train_requests_where_they_are_wanted(house: Path) -> None:
     room.main([])
     before = {p.id for p in written("train", "garden")}
     heldout = paths.prompts("eval", "garden").read_bytes()
-    write_lines(Path("specs/garden/subtle.jsonl"), [request_line("GA2", "train", "shave the green a little")])
+    write_lines(Path("specs/garden/more.jsonl"), [request_line("GA2", "train", "shave the green a little")])
     room.main([])
     assert {p.id for p in written("train", "garden")} == before
-    params(subtle="true")
+    params(extra="[more]")
     room.main([])
     new = [p for p in written("train", "garden") if p.id not in before]
     assert {(p.clause, p.wrapper_kind) for p in new} >= {("GA2", "plain"), ("GA2", "jailbreak")}
@@ -239,15 +239,18 @@ def test_subtle_requests_are_train_requests_where_they_are_wanted(house: Path) -
     assert paths.prompts("eval", "garden").read_bytes() == heldout
 
 
-def test_a_held_out_request_among_the_subtle_or_none_stops_the_stage(house: Path) -> None:
-    write_lines(Path("specs/garden/subtle.jsonl"), [request_line("GA2", "eval", "shave the green a little")])
-    params(subtle="true")
-    with pytest.raises(StageError, match=r"specs/garden/subtle\.jsonl:1: a held-out request"):
+def test_a_held_out_request_among_the_extra_ones_or_none_stops_the_stage(house: Path) -> None:
+    write_lines(Path("specs/garden/more.jsonl"), [request_line("GA2", "eval", "shave the green a little")])
+    params(extra="[more]")
+    with pytest.raises(StageError, match=r"specs/garden/more\.jsonl:1: a held-out request"):
         room.main([])
-    Path("specs/garden/subtle.jsonl").write_text("", encoding="utf-8")
-    with pytest.raises(StageError, match=r"specs/garden/subtle\.jsonl: holds no request") as caught:
+    Path("specs/garden/more.jsonl").write_text("", encoding="utf-8")
+    with pytest.raises(StageError, match=r"specs/garden/more\.jsonl: holds no request") as caught:
         room.main([])
     assert "remove the file" in str(caught.value)
+    params(extra="[mroe]")
+    with pytest.raises(StageError, match=r"prompts\.extra: no category has a file mroe\.jsonl"):
+        room.main([])
     assert not list(Path("data").glob("prompts/**/*.jsonl"))
 
 

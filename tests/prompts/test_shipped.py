@@ -9,10 +9,12 @@ import pytest
 
 from stages.lib.config import read_yaml
 from stages.lib.records import Clause, Policy
-from stages.prompts.requests import Request, read_requests, read_subtle, refuse_duplicates
+from stages.prompts.requests import Request, read_extra, read_requests, refuse_duplicates
 from stages.prompts.wrappers import read_wrappers, refuse_shared
 
 SPECS = Path(__file__).parents[2] / "specs"
+EXTRA = {"more": 24, "subtle": 8}
+"""Names of further files, and how many requests of each clause they hold at least."""
 CATEGORIES = sorted(read_yaml(SPECS.parent / "conf" / "spec" / "v1.yaml")["categories"])
 
 
@@ -35,8 +37,8 @@ def requests(category: str) -> list[Request]:
     return read_requests(SPECS / category / "requests.jsonl", None if category == "benign" else stand_in(category))
 
 
-def subtle(category: str) -> list[Request]:
-    return read_subtle(SPECS / category / "subtle.jsonl", stand_in(category))
+def extra(name: str, category: str) -> list[Request]:
+    return read_extra(SPECS / category / f"{name}.jsonl", None if category == "benign" else stand_in(category))
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
@@ -67,14 +69,16 @@ def test_contrast_pairs_have_one_side_to_comply_with(category: str) -> None:
 
 def test_no_conversation_twice() -> None:
     ours = [request for category in (*CATEGORIES, "benign") for request in requests(category)]
-    refuse_duplicates([*ours, *(request for category in CATEGORIES for request in subtle(category))])
+    others = [request for name in EXTRA for category in (*CATEGORIES, "benign") for request in extra(name, category)]
+    refuse_duplicates([*ours, *others])
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
-def test_every_clause_has_subtle_requests(category: str) -> None:
-    counts = Counter(request.line.clause for request in subtle(category))
+@pytest.mark.parametrize(("name", "least"), EXTRA.items())
+def test_every_clause_has_extra_requests(name: str, least: int, category: str) -> None:
+    counts = Counter(request.line.clause for request in extra(name, category))
     assert set(counts) == {clause.id for clause in stand_in(category).clauses}
-    assert min(counts.values()) >= 8
+    assert min(counts.values()) >= least
 
 
 def test_requests_fit_the_other_versions_too() -> None:

@@ -15,6 +15,7 @@ from stages.lib.config import load_section, load_value
 from stages.lib.errors import StageError, user_errors
 from stages.lib.llm.backend import Request
 from stages.lib.llm.config import LlmConfig, SamplingConfig
+from stages.lib.llm.load import precision
 from stages.lib.llm.local import Local
 from stages.lib.llm.requests import reason_request
 from stages.lib.records import Policy, Prompt, Sampling
@@ -52,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
         print(f"{name}: {seconds[name]:.1f} s for {len(asked)} requests", flush=True)
     plain, ours = seconds.values()
     equal = sum(one == other for one, other in zip(*said.values(), strict=True))
-    print(f"ratio {plain / ours:.2f}, {equal} of {len(asked)} texts equal ({llm.dtype})")
+    print(f"ratio {plain / ours:.2f}, {equal} of {len(asked)} texts equal ({precision(llm.dtype)})")
 
 
 def requests(count: int) -> list[Request]:

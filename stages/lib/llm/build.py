@@ -6,11 +6,12 @@ from stages.lib import paths
 from stages.lib.llm.backend import Backend
 from stages.lib.llm.cache import Cached
 from stages.lib.llm.config import LlmConfig
+from stages.lib.llm.load import precision
 
 
 def build_backend(llm: LlmConfig, label: str = "requests") -> Cached:
     """The configured backend behind the request cache; weights are loaded when the first request is not in it."""
-    salt = f"{llm.backend}/{llm.dtype}" if llm.backend in ("local", "vllm") else llm.backend
+    salt = f"{llm.backend}/{precision(llm.dtype)}" if llm.backend in ("local", "vllm") else llm.backend
     return Cached(bare_backend(llm), paths.cache() / "requests", salt, label, llm.budget)
 
 

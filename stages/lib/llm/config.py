@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from stages.lib.config import Section
+from stages.lib.llm.load import Dtype
 from stages.lib.records import Sampling
 
 
@@ -30,7 +31,8 @@ class LlmConfig(Section):
     """Folder of a checkpoint, or the name a server knows it by."""
     batch_size: int = Field(ge=1)
     """Requests at a time: rows of a batch, or calls in flight."""
-    dtype: Literal["bfloat16", "float32"]
+    dtype: Dtype
+    """Arithmetic of the local and the vllm backend; auto: bfloat16 where the machine multiplies it, else float32."""
     budget: int | None = Field(default=None, ge=0)
     """New requests that one run of one stage may ask; then it stops, and keeps what was paid. null: no limit."""
     price: Price | None = None

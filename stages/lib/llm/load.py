@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from pathlib import Path
 from typing import Any, Literal
@@ -9,7 +10,11 @@ from typing import Any, Literal
 from stages.lib.digests import sha256_file
 from stages.lib.errors import StageError
 
-Dtype = Literal["bfloat16", "float32"]
+Dtype = Literal["auto", "bfloat16", "float32"]
+"""What params say of arithmetic; see `precision`."""
+Precision = Literal["bfloat16", "float32"]
+BFLOAT16_UNITS = ("avx512_bf16", "amx_bf16", "bf16")
+"""Names that `torch.cpu.get_capabilities` gives them on x86 and, the last one, on ARM."""
 
 
 def device() -> str:
@@ -19,15 +24,35 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def precision(dtype: Dtype) -> Precision:
+    """What weights are loaded in and computed with: `auto` is bfloat16 where the machine multiplies it, else float32.
+
+    Other processors unpack bfloat16 first: an AVX2 one takes eight times as long for a product as in float32.
+    """
+    if dtype != "auto":
+        return dtype
+    return "bfloat16" if _multiplies_bfloat16() else "float32"
+
+
+@functools.cache
+def _multiplies_bfloat16() -> bool:
+    import torch
+
+    if device() == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    able = torch.cpu.get_capabilities()
+    return any(able.get(name) for name in BFLOAT16_UNITS)
+
+
 def load_model(path: Path | str, dtype: Dtype) -> Any:
-    """A causal language model in evaluation mode on `device()`."""
+    """A causal language model in evaluation mode on `device()`, computing in `precision(dtype)`."""
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     folder = _checkpoint(path)
     logging.disable_progress_bar()  # a bar for two seconds of loading buries the stage's own
-    weights = getattr(torch, dtype)
+    weights = getattr(torch, precision(dtype))
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=weights, use_safetensors=True, trust_remote_code=False)
     return model.to(device()).eval()
 

@@ -9,7 +9,7 @@ from typing import Any
 from stages.lib.errors import StageError
 from stages.lib.llm.backend import Generation, OnResult, Request, plain, request_seed
 from stages.lib.llm.config import LlmConfig
-from stages.lib.llm.load import load_tokenizer, model_sha
+from stages.lib.llm.load import load_tokenizer, model_sha, precision
 from stages.lib.records import Message, Sampling
 
 CHUNK = 512
@@ -32,7 +32,7 @@ class Vllm:
         except ImportError:
             what = "llm: backend is vllm, but vLLM is not installed"
             raise StageError(what, "pip install '.[vllm]', or use the local backend") from None
-        return LLM(model=self._llm.model, dtype=self._llm.dtype, enable_prefix_caching=True)
+        return LLM(model=self._llm.model, dtype=precision(self._llm.dtype), enable_prefix_caching=True)
 
     def render(self, messages: Sequence[Message]) -> str:
         """Through the model's own chat template, open for its turn."""
