@@ -12,7 +12,7 @@ from stages.lib.records import Completion, Outcome, Policy
 from stages.lib.transcript import neutralise, read_citation
 
 LEAK_WORDS = 8
-"""As many words in a row of the policy are no coincidence."""
+"""As many words in a row of the policy are no coincidence; titles and examples are shorter."""
 REPEATS = 4
 """A triple of words this often in one answer is a model that turns in circles."""
 
@@ -101,13 +101,9 @@ def _policy_grams(policy_text: tuple[str, ...]) -> frozenset[tuple[str, ...]]:
 
 
 def policy_grams(policy: Policy) -> frozenset[tuple[str, ...]]:
-    """Every run of LEAK_WORDS words in the policy's own passages.
-
-    Openings are not among them, for answers must begin with these, nor are titles and examples, which name topics as users
-    do: an answer about "warning signs of scams and help for victims of theft" gives nothing away by saying so.
-    """
+    """Every run of LEAK_WORDS words in the policy's own passages. Openings are not among them: answers must begin with these."""
     passages = [policy.summary, *(meaning for _, meaning in policy.definitions), *policy.others.values()]
-    passages += [text for clause in policy.clauses for text in (clause.rule, clause.reason)]
+    passages += [text for clause in policy.clauses for text in (clause.title, clause.rule, clause.reason, *clause.examples)]
     passages += [style.guideline for style in policy.style.values()]
     return _policy_grams(tuple(passages))
 
