@@ -35,10 +35,10 @@ def decide(completion: Completion, verdict: Verdict, config: FilterConfig) -> De
 
 
 def aggregate(verdict: Verdict, config: FilterConfig) -> dict[str, float]:
-    """Criterion -> grade over the runs, in the order of CRITERIA."""
+    """Criterion -> grade over the runs, in the order of CRITERIA; those of an answer only where there is one."""
     runs = [run.grades or {} for run in verdict.runs]
-    over = {name: AGGREGATES[getattr(config.aggregate, name)] for name in CRITERIA}
-    return {name: float(over[name]([grades[name] for grades in runs])) for name in CRITERIA}
+    over = {name: AGGREGATES[getattr(config.aggregate, name)] for name in CRITERIA if name in runs[0]}
+    return {name: float(grade([grades[name] for grades in runs])) for name, grade in over.items()}
 
 
 def rule_of(verdict: Verdict, scores: dict[str, float] | None, config: FilterConfig) -> str:

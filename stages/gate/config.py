@@ -69,6 +69,8 @@ class MixtureLimits(Section):
     min_helpful: Share
     max_helpful: Share
     """Band for the share of helpfulness rows among the targets."""
+    min_answered: Share
+    """Least share of the targets that go on behind the deliberation."""
     max_tokens: Count
     """Longest rendered conversation with target."""
     ngram: Count

@@ -83,7 +83,8 @@ def _target(row: SftExample, tokenizer: Any) -> dict[str, Any]:
     return {
         "content": content_id(row.messages, row.deliberation, row.answer),
         "deliberation_survives": bool(row.deliberation.strip()) and write_reply(row.deliberation, "") in learned,
-        "answer_survives": bool(row.answer.strip()) and row.answer in learned,
+        "answer_survives": row.answer in learned and (not row.answer or bool(row.answer.strip())),
+        "answered": bool(row.answer),
         "prompt_is_prefix": whole[: len(asked)] == asked,
         "tokens": len(whole),
         "helpful": row.source == "helpful",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from stages.gate.world import Tables, World
 from stages.lib import jsonl, paths
-from stages.lib.records import CRITERIA, Completion, Decision, JudgeRun, Verdict
+from stages.lib.records import CRITERIA, UNANSWERED_CRITERIA, Completion, Decision, JudgeRun, Verdict
 from stages.lib.transcript import CLOSE, OPEN
 
 NO_SCORE = ("screened", "unreadable", "errored")
@@ -79,12 +79,10 @@ def verdict_files(_: World, name: str) -> tuple[Path, ...]:
 def verdicts(world: World, name: str) -> Tables:
     """Tables verdicts, completions, grades."""
     found = list(jsonl.read_many(paths.verdicts(name), Verdict))
-    written = [row.id for row in jsonl.read_many(paths.completions(name), Completion)]
+    written = {row.id: row.finish != "cited" for row in jsonl.read_many(paths.completions(name), Completion)}
     judged = Counter(row.completion_id for row in found)
     return {
-        "verdicts": [
-            _verdict_row(world, row, name, set(written)) | same for row, same in zip(found, _one_judge(found), strict=True)
-        ],
+        "verdicts": [_verdict_row(world, row, name, written) | same for row, same in zip(found, _one_judge(found), strict=True)],
         "completions": [{"id": completion, "judged": judged[completion] == 1} for completion in written],
         "grades": [
             {"id": f"{row.completion_id}/{number}/{criterion}", "grade": grade}
@@ -95,7 +93,7 @@ def verdicts(world: World, name: str) -> Tables:
     }
 
 
-def _verdict_row(world: World, row: Verdict, name: str, written: set[str]) -> dict[str, object]:
+def _verdict_row(world: World, row: Verdict, name: str, written: Mapping[str, bool]) -> dict[str, object]:
     runs = 0 if row.status == "screened" else world.gate.verdicts.runs
     return {
         "id": row.completion_id,
@@ -103,13 +101,13 @@ def _verdict_row(world: World, row: Verdict, name: str, written: set[str]) -> di
         "current": row.policy_sha == world.shas[name],
         "completion_known": row.completion_id in written,
         "all_runs": len(row.runs) == runs,
-        "coherent": _coherent_verdict(row),
+        "coherent": _coherent_verdict(row, written.get(row.completion_id, True)),
         "readable": row.status not in ("unreadable", "errored"),
     }
 
 
-def _coherent_verdict(row: Verdict) -> bool:
-    complete = all(_coherent_run(run) for run in row.runs)
+def _coherent_verdict(row: Verdict, answered: bool) -> bool:
+    complete = all(_coherent_run(run, CRITERIA if answered else UNANSWERED_CRITERIA) for run in row.runs)
     statuses = {run.status for run in row.runs}
     if row.status == "screened":
         return bool(row.failed_checks) and not row.runs
@@ -118,8 +116,8 @@ def _coherent_verdict(row: Verdict) -> bool:
     return complete and row.status in statuses
 
 
-def _coherent_run(run: JudgeRun) -> bool:
-    return set(run.grades or {}) == set(CRITERIA) if run.status == "graded" else run.grades is None
+def _coherent_run(run: JudgeRun, criteria: tuple[str, ...]) -> bool:
+    return set(run.grades or {}) == set(criteria) if run.status == "graded" else run.grades is None
 
 
 def kept_files(_: World, name: str) -> tuple[Path, ...]:
@@ -167,6 +165,7 @@ def _kept_row(row: Decision, verdict: Verdict | None) -> dict[str, object]:
     return {
         "id": completion.id,
         "graded": graded,
-        "well_formed": completion.finish == "stop" and bool(completion.deliberation.strip()) and bool(completion.answer.strip()),
+        "well_formed": bool(completion.deliberation.strip())
+        and completion.finish == ("stop" if completion.answer.strip() else "cited"),
         "worst_compliance": min(grades, default=-1),
     }

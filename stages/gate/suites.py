@@ -99,7 +99,10 @@ def completions(gate: GateConfig) -> Suite:
             holds("one_sampling", "one way of drawing"),
             holds("answer_apart", "a think tag in the answer shows deliberation to whoever may only see answers"),
             among(
-                "finish", ["stop"], "a generator that is often malformed or cut off is broken", 1 - gate.completions.max_malformed
+                "finish",
+                ["stop", "cited"],
+                "a generator that is often malformed or cut off is broken",
+                1 - gate.completions.max_malformed,
             ),
         ],
         "prompts": [rows(1, "prompts exist"), holds("complete", "every prompt has all its samples: a gap is lost work")],
@@ -118,7 +121,7 @@ def verdicts(gate: GateConfig) -> Suite:
             holds("one_judge", "one judge graded the file"),
             holds("one_template", "one wording of the instructions"),
             holds("all_runs", f"the minimum is over {gate.verdicts.runs} runs, none for screened rows"),
-            holds("coherent", "an unreadable verdict is never a score, a graded one has every criterion"),
+            holds("coherent", "an unreadable verdict is never a score, a graded one has every criterion of what was asked for"),
             holds("readable", "a judge that is often unreadable is broken", 1 - gate.verdicts.max_unreadable),
         ],
         "completions": [rows(1, "completions exist"), holds("judged", "a completion without a verdict is lost work")],
@@ -172,6 +175,7 @@ def mixture(gate: GateConfig) -> Suite:
             unique("content", "a doubled row counts twice"),
             holds("deliberation_survives", "a template that drops the think block would train answers only"),
             holds("answer_survives", "the template must not eat the answer"),
+            *band("answered", limits.min_answered, 1.0, "without answers no style is learned"),
             holds("prompt_is_prefix", "else the loss mask is wrong"),
             between("tokens", 1, limits.max_tokens, "a longer row would be cut"),
             *band("helpful", limits.min_helpful, limits.max_helpful, "too little erodes capability, too much drowns the policy"),

@@ -14,3 +14,6 @@ class GenerateConfig(Section):
     sampling: SamplingConfig
     samples_per_prompt: int = Field(ge=1)
     """Replies to each prompt of a category, each under another order of the clauses; benign prompts get one."""
+    answer_fraction: float = Field(gt=0, le=1)
+    """Share of the prompts, drawn by their ids, whose replies are whole. Of the others a small model learns the deliberation
+    alone, so that answers do not drown the citation; a backend that keeps to no form (see `Request.forms`) answers them, too."""

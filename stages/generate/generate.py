@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import get_args
 
 from stages.generate.config import GenerateConfig
 from stages.lib.errors import StageError
 from stages.lib.llm.backend import Backend, Generation, Request
-from stages.lib.llm.requests import reason_request
+from stages.lib.llm.requests import reason_request, wants_answer
 from stages.lib.policy_text import Detail, certainty, part_for
-from stages.lib.records import Completion, Message, Policy, Prompt, content_id
+from stages.lib.records import Completion, Finish, Message, Policy, Prompt, content_id
 from stages.lib.seeds import order_of_sample
-from stages.lib.transcript import TEMPLATE_SHA, clean, read_citation, read_reply
+from stages.lib.transcript import TEMPLATE_SHA, clean, read_citation, read_reply, reply_form
 
 NO_POLICY = "none"
 """policy_sha and template_sha of a completion that was written without a policy."""
@@ -26,18 +27,23 @@ def generate_all(
     Raises StageError when a request failed for good: a stage that kept quiet would train on what happened to arrive.
     """
     asked = [(prompt, number) for prompt in prompts for number in range(config.samples_per_prompt if policy else 1)]
-    requests = [ask(prompt.messages, policy, detail, order_of_sample(seed, number), number) for prompt, number in asked]
+    whole = {prompt.id: wants_answer(prompt.id, config.answer_fraction, seed) for prompt in prompts}
+    requests = [
+        ask(prompt.messages, policy, detail, order_of_sample(seed, number), number, whole[prompt.id]) for prompt, number in asked
+    ]
     generations = backend.generate(requests, config.sampling.record(), seed, None)
     _refuse_failures(generations)
     pairs = zip(asked, generations, strict=True)
     return [to_completion(prompt, number, text, policy, backend.model_sha, config, seed) for (prompt, number), text in pairs]
 
 
-def ask(messages: tuple[Message, ...], policy: Policy | None, detail: Detail, shuffle: int | None, number: int) -> Request:
+def ask(
+    messages: tuple[Message, ...], policy: Policy | None, detail: Detail, shuffle: int | None, number: int, answered: bool
+) -> Request:
     """What the model is asked for sample `number`."""
     if policy is None:
-        return Request(messages=clean(messages), sample_index=number)
-    return reason_request(messages, policy, detail, shuffle, number)
+        return Request(messages=clean(messages), sample_index=number, forms=() if answered else (reply_form(None, answered),))
+    return reason_request(messages, policy, detail, shuffle, number, answered)
 
 
 def to_completion(
@@ -50,7 +56,7 @@ def to_completion(
     seed: int,
 ) -> Completion:
     """A generation taken apart and tied to the policy it was written under."""
-    reply = read_reply(generation.text, generation.truncated)
+    reply = read_reply(generation.text, generation.truncated, wants_answer(prompt.id, config.answer_fraction, seed))
     policy_sha = policy.sha if policy else NO_POLICY
     template_sha = TEMPLATE_SHA if policy else NO_POLICY
     sampling = config.sampling.record()
@@ -75,7 +81,7 @@ def to_completion(
 def summarise(completions: Sequence[Completion]) -> dict[str, float]:
     """Counts for the log."""
     finishes = [completion.finish for completion in completions]
-    return {"rows": len(finishes), **{f"finish_{name}": finishes.count(name) for name in ("stop", "length", "malformed")}}
+    return {"rows": len(finishes), **{f"finish_{name}": finishes.count(name) for name in get_args(Finish)}}
 
 
 def read_as(prompts: Sequence[Prompt], completions: Sequence[Completion]) -> dict[str, Counter[str]]:

@@ -31,12 +31,12 @@ def judge_all(
     graded = [completion for completion in completions if not failed[completion.id]]
     runs: dict[str, list[JudgeRun]] = {completion.id: [] for completion in completions}
     asked = [(completion, number) for number in range(config.k) for completion in graded]
-    requests = [_request(completion, policy, config.reads_deliberation, detail, seed, number) for completion, number in asked]
+    requests = [_request(completion, policy, config, detail, seed, number) for completion, number in asked]
     generations = backend.generate(requests, config.sampling.record(), derive(seed, "judge", "draw"), None)
     for (completion, number), generation in zip(asked, generations, strict=True):
-        unread = None if config.reads_deliberation else completion.deliberation
         shown = part_for(policy, completion.messages)
-        runs[completion.id].append(to_run(generation, shown, unread, _order(seed, number)))
+        unread = None if _reads(completion, config) else completion.deliberation
+        runs[completion.id].append(to_run(generation, shown, unread, _order(seed, number), _answered(completion)))
     return [to_verdict(completion, failed[completion.id], runs[completion.id], backend.model_sha) for completion in completions]
 
 
@@ -56,21 +56,27 @@ def to_verdict(completion: Completion, failed: tuple[str, ...], runs: Sequence[J
     )
 
 
-def to_run(generation: Generation, policy: Policy, unread: str | None = None, shuffle: int | None = None) -> JudgeRun:
+def to_run(
+    generation: Generation, policy: Policy, unread: str | None = None, shuffle: int | None = None, answered: bool = True
+) -> JudgeRun:
     """What the judge wrote, read strictly. Text cut off at the limit is unreadable even if what is there would parse.
 
     `policy` is what the judge was shown, its clauses in the order of `shuffle`. `unread` is a deliberation that it was not
-    shown: its grade is how far it agrees with what the judge found.
+    shown: its grade is how far it agrees with what the judge found. Where nothing was `answered`, it is what is graded.
     """
     if generation.error is not None:
         return JudgeRun(status="errored", text=generation.error)
     try:
         if generation.truncated:
             raise VerdictError("cut off")
-        read = read_verdict(generation.text, policy, with_reasoning=unread is None)
+        read = read_verdict(generation.text, policy, unread is None, answered)
     except VerdictError:
         return JudgeRun(status="unreadable", text=generation.text)
-    grades = read.grades if unread is None else read.grades | {"reasoning": agreement(unread, read.clause_id, read.expected)}
+    grades = dict(read.grades)
+    if unread is not None:
+        grades["reasoning"] = agreement(unread, read.clause_id, read.expected)
+        if not answered:
+            grades["compliance"] = 2 if grades["reasoning"] else 0
     return JudgeRun(
         status="graded",
         clause=read.clause_id,
@@ -104,11 +110,23 @@ def summarise(verdicts: Sequence[Verdict]) -> dict[str, float]:
     }
 
 
-def _request(completion: Completion, policy: Policy, sighted: bool, detail: Detail, seed: int, number: int) -> Request:
+def _request(completion: Completion, policy: Policy, config: JudgeConfig, detail: Detail, seed: int, number: int) -> Request:
     """Run `number` of a completion's grading: each shows the clauses in another order, the same for all completions."""
-    deliberation = completion.deliberation if sighted else None
-    candidate = Candidate(messages=completion.messages, answer=completion.answer, deliberation=deliberation)
+    candidate = Candidate(
+        messages=completion.messages,
+        answer=completion.answer if _answered(completion) else None,
+        deliberation=completion.deliberation if _reads(completion, config) else None,
+    )
     return judge_request(candidate, policy, detail, _order(seed, number), number)
+
+
+def _answered(completion: Completion) -> bool:
+    return completion.finish != "cited"
+
+
+def _reads(completion: Completion, config: JudgeConfig) -> bool:
+    """Without an answer the judge looks for the clause alone, and the deliberation is compared with what it finds."""
+    return config.reads_deliberation and _answered(completion)
 
 
 def _order(seed: int, number: int) -> int:

@@ -23,6 +23,11 @@ def shuffled(items: Iterable[T], name: Callable[[T], str], seed: int, *use: str)
     return sorted(items, key=lambda item: (derive(seed, *use, name(item)), name(item)))
 
 
+def drawn(fraction: float, seed: int, *names: str) -> bool:
+    """Whether what the names name is among the drawn `fraction` for their use: no other item has a say in it."""
+    return derive(seed, *names) < fraction * 2**31
+
+
 def order_of_sample(seed: int, number: int) -> int | None:
     """The order of the clauses under which sample `number` of a prompt is written: the document's, then another for each.
 

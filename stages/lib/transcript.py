@@ -24,6 +24,7 @@ from stages.lib.policy_text import (
 from stages.lib.records import Clause, Finish, Message, Outcome, Policy, content_id
 
 OPEN, CLOSE = "<think>", "</think>"
+ANY_ANSWER = r"[\s\S]+"
 REASON_INSTRUCTIONS = (Path(__file__).parent / "reason.md").read_text(encoding="utf-8").strip()
 TEMPLATE_SHA = content_id(REASON_INSTRUCTIONS, RECAP, SOMETHING_ELSE)
 
@@ -72,8 +73,8 @@ def write_reply(deliberation: str, answer: str) -> str:
     return f"{OPEN}{deliberation}{CLOSE}{answer}"
 
 
-def read_reply(text: str, truncated: bool = False) -> Reply:
-    """Take a raw reply apart.
+def read_reply(text: str, truncated: bool = False, answered: bool = True) -> Reply:
+    """Take a raw reply apart; where no answer was asked for (`answered` False), it may end behind its think block.
 
     Anything but exactly one leading think block with an answer behind it is malformed, and then the answer is empty:
     no part of a possible deliberation can reach whoever may only see answers.
@@ -90,7 +91,9 @@ def read_reply(text: str, truncated: bool = False) -> Reply:
     deliberation, answer = body[len(OPEN) :].split(CLOSE)
     if truncated:
         return Reply(deliberation.strip(), answer.strip(), "length")
-    return Reply(deliberation.strip(), answer.strip(), "stop" if answer.strip() else "malformed")
+    if answer.strip():
+        return Reply(deliberation.strip(), answer.strip(), "stop")
+    return Reply(deliberation.strip(), "", "malformed" if answered else "cited")
 
 
 def write_deliberation(asked: str | None, clause: Clause | None) -> str:
@@ -101,11 +104,14 @@ def write_deliberation(asked: str | None, clause: Clause | None) -> str:
     return f"{request}It is about {cite(clause)}."
 
 
-def reply_forms(policy: Policy, shuffle: int | None = None) -> tuple[str, ...]:
-    """The replies that cite rightly, as regular expressions in the order of `candidates`: what they answer is open."""
-    return tuple(
-        re.escape(write_reply(write_deliberation(None, clause), "")) + r"[\s\S]+" for clause in candidates(policy, shuffle)
-    )
+def reply_form(clause: Clause | None, answered: bool) -> str:
+    """The replies that cite this clause, or that none covers the request, as a regular expression: what they answer is open."""
+    return re.escape(write_reply(write_deliberation(None, clause), "")) + (ANY_ANSWER if answered else "")
+
+
+def reply_forms(policy: Policy, shuffle: int | None = None, answered: bool = True) -> tuple[str, ...]:
+    """The replies that cite rightly, in the order of `candidates`."""
+    return tuple(reply_form(clause, answered) for clause in candidates(policy, shuffle))
 
 
 def read_citation(deliberation: str) -> Citation:

@@ -71,7 +71,7 @@ def example(completion: Completion, source: str) -> SftExample:
 
 def is_helpful(completion: Completion, policies: Mapping[str, Policy]) -> bool:
     """Whether a reply that was written without a policy is whole, says it complies, and does not open as a refusal would."""
-    if completion.finish != "stop" or not completion.deliberation:
+    if completion.finish not in ("stop", "cited") or not completion.deliberation:
         return False
     styles = [style.opening for policy in policies.values() for outcome, style in policy.style.items() if outcome != "comply"]
     declines = any(completion.answer.lower().startswith(opening.lower()) for opening in styles)

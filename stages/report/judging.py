@@ -34,7 +34,7 @@ class Judged(NamedTuple):
     passed: tuple[bool, ...]
     """Run by run, whether the outcome was found right."""
     styled: tuple[bool, ...]
-    """Run by run, whether the style was found right."""
+    """Run by run, whether the style was found right, where there is an answer."""
     certainty: float | None
     """Of the least sure run; None where no run weighed the clauses."""
 
@@ -72,7 +72,7 @@ def judged(category: str, policy: Policy) -> Iterator[Judged]:
             kind=_kind(row, policy, wanted.outcome),
             expected=tuple(run.expected for run in verdict.runs),
             passed=tuple(each.get("compliance") == PASS for each in grades),
-            styled=tuple(each.get("correctness") == PASS for each in grades),
+            styled=tuple(each.get("correctness", PASS) == PASS for each in grades),
             certainty=min((run.certainty for run in verdict.runs if run.certainty is not None), default=None),
         )
 
@@ -84,7 +84,7 @@ def gold_clauses(category: str, policy: Policy) -> dict[str, Clause]:
 
 
 def is_right(row: Decision, policy: Policy, gold: Clause | None) -> bool:
-    """Gold's outcome is both cited and answered, the answer known by its opening."""
+    """Gold's outcome is both cited and, where an answer was asked for, answered, the answer known by its opening."""
     return gold is not None and _kind(row, policy, gold.outcome) == KINDS[0]
 
 
@@ -94,11 +94,13 @@ def cites(row: Decision, gold: Clause | None) -> bool:
 
 
 def _kind(row: Decision, policy: Policy, gold: Outcome) -> str:
-    answer = row.completion.answer.casefold()
+    cited, answer = read_citation(row.completion.deliberation).outcome, row.completion.answer.casefold()
+    if row.completion.finish == "cited":
+        return KINDS[0] if cited == gold else KINDS[1]
     opens = next((outcome for outcome in OUTCOMES if answer.startswith(policy.style[outcome].opening.casefold())), None)
     if opens is None:
         return KINDS[2]
-    return KINDS[0] if opens == gold == read_citation(row.completion.deliberation).outcome else KINDS[1]
+    return KINDS[0] if opens == gold == cited else KINDS[1]
 
 
 def _graded_well(row: Judged) -> bool:

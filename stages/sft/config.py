@@ -25,9 +25,6 @@ class SftConfig(Section):
 
     epochs: float = Field(gt=0)
     """How many times the rows are seen; what is left of a whole number sees a part of them, drawn."""
-    answer_fraction: float = Field(gt=0, le=1)
-    """Share of the rows whose answer is learned, too; the others end with the think block. An answer has more tokens than the
-    citation that decides it, and most of them are easily learned or not to be learned at all."""
     learning_rate: float = Field(gt=0)
     batch_size: int = Field(ge=1)
     """Rows of one optimizer step, whatever the number of devices."""

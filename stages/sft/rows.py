@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, TypedDict
 
 from stages.lib.errors import StageError
 from stages.lib.records import SftExample
-from stages.lib.seeds import shuffled
 from stages.lib.training import IGNORE
 from stages.lib.transcript import write_reply
 
@@ -30,13 +28,6 @@ def encode_all(examples: Iterable[SftExample], tokenizer: Any, max_length: int) 
             raise StageError(what, "raise sft.max_length, or let mix drop long conversations")
         rows.append(row)
     return rows
-
-
-def with_answers(examples: Sequence[SftExample], fraction: float, seed: int) -> list[SftExample]:
-    """The examples in their order; all but `fraction` of them, drawn by their ids, lose their answer."""
-    drawn = shuffled(examples, lambda row: row.id, seed, "answers")
-    kept = {row.id for row in drawn[: math.ceil(fraction * len(drawn))]}
-    return [row if row.id in kept else row.model_copy(update={"answer": ""}) for row in examples]
 
 
 def encode(example: SftExample, tokenizer: Any) -> Row:

@@ -11,7 +11,7 @@ from stages.lib import curves, training
 from stages.lib.llm.load import load_model, load_tokenizer
 from stages.lib.records import SftExample
 from stages.sft.config import SftConfig
-from stages.sft.rows import Row, encode_all, with_answers
+from stages.sft.rows import Row, encode_all
 
 
 def make_trainer(
@@ -29,8 +29,7 @@ def make_trainer(
     from stages.lib.cpu_training import lean_on_cpu
 
     tokenizer = load_tokenizer(source)
-    learned = with_answers(rows, config.answer_fraction, seed)
-    train, validation = (encode_all(part, tokenizer, config.max_length) for part in (learned, held_out))
+    train, validation = (encode_all(part, tokenizer, config.max_length) for part in (rows, held_out))
     steps = math.ceil(config.epochs * math.ceil(len(train) / config.batch_size))
     settings = SFTConfig(
         **training.arguments(work, seed, config.dtype, config.save_steps),

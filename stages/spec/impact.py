@@ -11,9 +11,9 @@ from stages.lib.errors import StageError
 from stages.lib.llm.build import build_backend
 from stages.lib.llm.cache import Cached
 from stages.lib.llm.config import LlmConfig, SamplingConfig
-from stages.lib.llm.requests import reason_request
+from stages.lib.llm.requests import reason_request, wants_answer
 from stages.lib.policy_text import LABELS, Detail, render_policy
-from stages.lib.records import Message, Policy, Prompt
+from stages.lib.records import Message, Policy, Prompt, content_id
 from stages.lib.seeds import order_of_sample
 from stages.lib.tracking import latest
 from stages.spec.diff import Release, reached
@@ -99,10 +99,12 @@ def as_json(found: Impact) -> dict[str, Any]:
 def _cost(policy: Policy, before: Policy | None, backend: Cached) -> Cost:
     detail: Detail = load_value("spec.detail")
     seed = int(load_value("seed"))
+    conversations, fraction = _conversations(policy, before), float(load_value("generate.answer_fraction"))
+    whole = {messages: wants_answer(content_id(policy.category, messages), fraction, seed) for messages in conversations}
     samples, k = range(int(load_value("generate.samples_per_prompt"))), int(load_value("judge.k"))
     asked = [
-        reason_request(messages, policy, detail, order_of_sample(seed, number), number)
-        for messages in _conversations(policy, before)
+        reason_request(messages, policy, detail, order_of_sample(seed, number), number, whole[messages])
+        for messages in conversations
         for number in samples
     ]
     sampling = load_section("generate.sampling", SamplingConfig).record()

@@ -102,3 +102,17 @@ def test_the_summary_counts_by_rule() -> None:
     verdicts = [to_verdict(each, (), (run(compliance=2 * (place > 0)),), "judge") for place, each in enumerate(completions)]
     counts = summarise(filter_all(completions, verdicts, FilterConfig(aggregate=over("min"), min_score=MIN, min_certainty=0.8)))
     assert counts == {"rows": 3, "kept_share": 2 / 3, "kept": 2, "below_compliance": 1}
+
+
+def test_without_an_answer_compliance_and_reasoning_decide() -> None:
+    completion = bees.cited(1)
+
+    def decided(*found: int) -> Decision:
+        texts = [Generation(text=bees.found_text(number), truncated=False) for number in found]
+        runs = [to_run(text, bees.policy(), completion.deliberation, answered=False) for text in texts]
+        config = FilterConfig(aggregate=over("min", reasoning="median"), min_score=MIN, min_certainty=0.8)
+        (decision,) = filter_all([completion], [to_verdict(completion, (), runs, "judge")], config)
+        return decision
+
+    assert (decided(1, 1, 1).rule, decided(1, 1, 1).score) == ("kept", 2)
+    assert decided(1, 1, 2).rule == "below: compliance"

@@ -209,6 +209,25 @@ VERDICT_DEFECTS: list[tuple[Callable[[list[Verdict]], list[Verdict]], str]] = [
 ]
 
 
+def cite_alone(rows: list[Completion]) -> list[Completion]:
+    """The first completion without its answer, as if none had been asked for."""
+    return change(rows, answer="", finish="cited")
+
+
+def test_verdicts_without_an_answer_grade_what_there_is(home: Path, repo: Path) -> None:
+    house.edit(paths.completions(NAME), Completion, cite_alone)
+    first = next(jsonl.read_many(paths.completions(NAME), Completion)).id
+    assert_line(house.failures(repo, "verdicts"), "coherent", first)
+
+    def bare(rows: list[Verdict]) -> list[Verdict]:
+        place = next(place for place, row in enumerate(rows) if row.completion_id == first)
+        runs = tuple(run.model_copy(update={"grades": {"compliance": 2, "reasoning": 2}}) for run in rows[place].runs)
+        return change(rows, place, runs=runs)
+
+    house.edit(paths.verdicts(NAME), Verdict, bare)
+    assert "coherent" not in house.failures(repo, "verdicts")
+
+
 @pytest.mark.parametrize(("plant", "check"), VERDICT_DEFECTS)
 def test_verdicts(home: Path, repo: Path, plant: Callable[[list[Verdict]], list[Verdict]], check: str) -> None:
     first = next(jsonl.read_many(paths.verdicts(NAME), Verdict)).completion_id

@@ -107,6 +107,13 @@ def test_mixture_a_row_twice_under_two_ids(home: Path, repo: Path) -> None:
     assert_line(house.failures(repo, "mixture"), "to_be_unique content", row.id, "copy")
 
 
+def test_mixture_that_hardly_ever_answers(home: Path, repo: Path) -> None:
+    house.edit(
+        TRAIN, SftExample, lambda rows: [row.model_copy(update={"answer": ""}) if n else row for n, row in enumerate(rows)]
+    )
+    assert_line(house.failures(repo, "mixture", mixture={"min_answered": 0.9}), "in_set answered")
+
+
 @pytest.mark.parametrize("band", [{"min_helpful": 0.6, "max_helpful": 1.0}, {"min_helpful": 0.0, "max_helpful": 0.1}])
 def test_mixture_too_little_and_too_much_helpfulness(home: Path, repo: Path, band: dict[str, float]) -> None:
     small = {"min_targets": 4, "min_tasks": 2, "max_tokens": 400}

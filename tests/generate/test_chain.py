@@ -23,7 +23,7 @@ PARAMS = {
     "seed": 7,
     "spec": {"categories": {"bees": "v1"}, "detail": "brief"},
     "llm": {"generator": LLM, "judge": LLM},
-    "generate": {"sampling": SAMPLING, "samples_per_prompt": 1},
+    "generate": {"sampling": SAMPLING, "samples_per_prompt": 1, "answer_fraction": 1.0},
     "judge": {
         "k": 2,
         "reads_deliberation": False,

@@ -9,8 +9,10 @@ import pytest
 from stages.generate.generate import generate_all, read_as, right_clause, summarise
 from stages.lib.errors import StageError
 from stages.lib.llm.backend import Generation, Request
+from stages.lib.llm.rules import follow_rules
 from stages.lib.llm.scripted import Scripted
 from stages.lib.records import Message, Prompt
+from stages.lib.transcript import read_citation
 from tests.lib import bees
 
 POLICY = bees.policy()
@@ -77,7 +79,7 @@ def test_finishes_are_told_apart() -> None:
 
     done = generate_all(prompts(), POLICY, Scripted(answer), bees.GENERATE, "brief", 7)
     assert [one.finish for one in done] == ["stop", "malformed", "length"]
-    assert summarise(done) == {"rows": 3, "finish_stop": 1, "finish_malformed": 1, "finish_length": 1}
+    assert summarise(done) == {"rows": 3, "finish_stop": 1, "finish_cited": 0, "finish_malformed": 1, "finish_length": 1}
 
 
 def test_a_failed_request_stops_the_stage() -> None:
@@ -113,3 +115,31 @@ def test_a_completion_says_how_sure_the_model_was_of_the_outcome_it_cites() -> N
     backend = Scripted(lambda request: Generation(text=next(replies), truncated=False, shares=next(shares)))
     done = generate_all(prompts(), POLICY, backend, bees.GENERATE, "brief", 7)
     assert [one.certainty for one in done] == [0.6, 0.3, None]
+
+
+def test_a_drawn_share_of_prompts_is_answered_and_the_others_are_cited_alone() -> None:
+    asked, config = prompts(200), bees.GENERATE.model_copy(update={"answer_fraction": 0.25})
+
+    def cite_or_answer(request: Request) -> str:
+        return bees.reply() if request.forms[0].endswith("+") else bees.reply().partition("</think>")[0] + "</think>"
+
+    done = generate_all(asked, POLICY, Scripted(cite_or_answer), config, "brief", 7)
+    assert {(one.finish, bool(one.answer)) for one in done} == {("stop", True), ("cited", False)}
+    assert 35 <= sum(one.finish == "stop" for one in done) <= 65
+    alone = generate_all(asked[:50], POLICY, Scripted(cite_or_answer), config, "brief", 7)
+    assert [one.id for one in alone] == [one.id for one in done[:50]], "other prompts decide who is answered"
+    assert all(read_citation(one.deliberation).clause_id == "BE1" for one in done)
+
+
+def test_a_benign_prompt_without_answer_is_told_what_it_will_cite() -> None:
+    config = bees.GENERATE.model_copy(update={"answer_fraction": 1e-9})
+    backend = Scripted(follow_rules)
+    (done,) = generate_all([bees.prompt("Why is the sky blue?", "benign")], None, backend, config, "brief", 7)
+    assert re.fullmatch(backend.asked[0].forms[0], "<think>No clause covers it: comply.</think>")
+    assert done.finish == "cited" and read_citation(done.deliberation).outcome == "comply"
+
+
+def test_a_backend_that_keeps_to_no_form_answers_all() -> None:
+    config = bees.GENERATE.model_copy(update={"answer_fraction": 0.01})
+    done = generate_all(prompts(), POLICY, Scripted(lambda request: bees.reply()), config, "brief", 7)
+    assert {one.finish for one in done} == {"stop"} and all(one.answer for one in done)

@@ -14,7 +14,7 @@ from stages.lib.records import CRITERIA, Clause, Completion, Message, Outcome, P
 from stages.lib.transcript import write_deliberation, write_reply
 
 SAMPLING = SamplingConfig(temperature=0.0, top_p=1.0, max_new_tokens=64)
-GENERATE = GenerateConfig(sampling=SAMPLING, samples_per_prompt=1)
+GENERATE = GenerateConfig(sampling=SAMPLING, samples_per_prompt=1, answer_fraction=1.0)
 STYLE: dict[Outcome, ResponseStyle] = {
     "refuse": ResponseStyle(
         opening="I'm sorry, but I can't help with that.", guideline="Say no in one short kind sentence only."
@@ -93,3 +93,15 @@ def verdict_text(number: int | None = 1, **grades: int) -> str:
     outcome: Outcome = covering.outcome if covering else "comply"
     opening = STYLE[outcome].opening
     return write_verdict(covering, LABELS[outcome], outcome, opening, opening, dict.fromkeys(CRITERIA, 2) | grades)
+
+
+def cited(number: int | None = 1, request: str = "How do I get the honey out?") -> Completion:
+    """A completion that was asked for no answer."""
+    text = write_reply(write_deliberation(None, None if number is None else CLAUSES[number - 1]), "")
+    config = GENERATE.model_copy(update={"answer_fraction": 1e-9})
+    return to_completion(prompt(request), 0, Generation(text=text, truncated=False), policy(), "model", config, 7)
+
+
+def found_text(number: int | None = 1) -> str:
+    """What a judge writes where there is no answer."""
+    return "\n".join(verdict_text(number).splitlines()[:2])

@@ -73,3 +73,17 @@ def test_what_all_runs_passed_is_counted_by_its_least_certain_run(policy: Policy
     assert found.certainty["0.9 to 0.95"].value == found.runs["all runs"][1].value
     rewrite(lambda place, run: run.model_copy(update={"certainty": 1.0}))
     assert judging({"bees": policy}).certainty["0.95 to 1.0"].n == found.calibration["3 of 3"].n
+
+
+def test_without_an_answer_it_is_right_by_what_it_cites(policy: Policy) -> None:
+    before = judging({"bees": policy}).kinds
+    decisions = list(jsonl.read_many(paths.kept("bees"), Decision))
+    bare = [
+        row.model_copy(update={"completion": row.completion.model_copy(update={"answer": "", "finish": "cited"})})
+        for row in decisions
+    ]
+    jsonl.write_many(paths.kept("bees"), bare)
+    rewrite(lambda place, run: run.model_copy(update={"grades": {"compliance": 2, "reasoning": 2}}))
+    kinds = judging({"bees": policy}).kinds
+    assert kinds["no known opening"].n == 0 and kinds["right"].n > 0 and kinds["right"].value == 1
+    assert kinds["right"].n + kinds["wrong outcome"].n == sum(kind.n for kind in before.values())

@@ -9,7 +9,7 @@ import pytest
 from stages.lib.errors import StageError
 from stages.lib.llm.load import load_tokenizer
 from stages.lib.records import Message, SftExample
-from stages.sft.rows import IGNORE, encode, encode_all, with_answers
+from stages.sft.rows import IGNORE, encode, encode_all
 from tests.training.tiny import TEMPLATE, make_tiny
 
 
@@ -44,15 +44,6 @@ def test_a_row_without_answer_ends_with_the_think_block_and_does_not_learn_to_en
     assert learned == "<think>The request: honey. No clause covers it: comply.</think>"
     whole = encode(example("Hi."), tokenizer)["input_ids"]
     assert whole[: len(row["input_ids"])] == row["input_ids"], "what is learned is no beginning of what is generated"
-
-
-@pytest.mark.parametrize(("fraction", "answered"), [(1.0, 10), (0.25, 3), (0.01, 1)])
-def test_a_drawn_share_of_rows_keeps_its_answer(fraction: float, answered: int) -> None:
-    rows = [example("Hi.").model_copy(update={"id": f"e{number}"}) for number in range(10)]
-    drawn = with_answers(rows, fraction, 7)
-    assert [row.id for row in drawn] == [row.id for row in rows]
-    assert {row.answer for row in drawn} <= {"", rows[0].answer} and sum(row.answer != "" for row in drawn) == answered
-    assert drawn == with_answers(rows[::-1], fraction, 7)[::-1], "the order of rows decides who answers"
 
 
 def test_think_tags_survive_decoding_without_special_tokens(tokenizer: Any) -> None:

@@ -26,7 +26,7 @@ RELEASE = "release: {name}\nstyle: {style}\ncategories: {{garden: {garden}, pond
 ROLE = "{backend: scripted, model: scripted, batch_size: 8, dtype: float32}"
 REST = f"""seed: 7
 llm: {{generator: {ROLE}, judge: {ROLE}}}
-generate: {{sampling: {{temperature: 0.0, top_p: 1.0, max_new_tokens: 50}}, samples_per_prompt: 2}}
+generate: {{sampling: {{temperature: 0.0, top_p: 1.0, max_new_tokens: 50}}, samples_per_prompt: 2, answer_fraction: 1.0}}
 judge: {{k: 3}}
 prompts: {{policy_examples: false}}
 """

@@ -12,7 +12,7 @@ from stages.lib.records import Completion, Outcome, Policy
 from stages.lib.transcript import neutralise, read_citation
 
 LEAK_WORDS = 8
-"""As many words in a row of the policy are no coincidence; titles and examples are shorter."""
+"""As many words in a row of the policy are no coincidence."""
 REPEATS = 4
 """A triple of words this often in one answer is a model that turns in circles."""
 
@@ -26,7 +26,12 @@ _POLICY_TALK = re.compile(
 
 
 def failed_checks(completion: Completion, policy: Policy, limits: CheckLimits) -> tuple[str, ...]:
-    """Names of the checks the completion fails; a malformed one fails `format` alone, for nothing else can be read of it."""
+    """Names of the checks the completion fails; a malformed one fails `format` alone, for nothing else can be read of it.
+
+    Where no answer was asked for there is nothing to check but the citation.
+    """
+    if completion.finish == "cited":
+        return () if cites_what_exists(completion, policy, limits) else ("citation",)
     if not well_formed(completion, policy, limits):
         return ("format",)
     return tuple(name for name, passes in CHECKS.items() if not passes(completion, policy, limits))
@@ -101,9 +106,13 @@ def _policy_grams(policy_text: tuple[str, ...]) -> frozenset[tuple[str, ...]]:
 
 
 def policy_grams(policy: Policy) -> frozenset[tuple[str, ...]]:
-    """Every run of LEAK_WORDS words in the policy's own passages. Openings are not among them: answers must begin with these."""
+    """Every run of LEAK_WORDS words in the policy's own passages.
+
+    Openings are not among them, for answers must begin with these, nor are titles and examples, which name topics as users
+    do: an answer about "warning signs of scams and help for victims of theft" gives nothing away by saying so.
+    """
     passages = [policy.summary, *(meaning for _, meaning in policy.definitions), *policy.others.values()]
-    passages += [text for clause in policy.clauses for text in (clause.title, clause.rule, clause.reason, *clause.examples)]
+    passages += [text for clause in policy.clauses for text in (clause.rule, clause.reason)]
     passages += [style.guideline for style in policy.style.values()]
     return _policy_grams(tuple(passages))
 

@@ -11,14 +11,16 @@ from stages.lib.records import Message, Policy, Record, content_id
 from stages.lib.transcript import neutralise
 
 JUDGE_INSTRUCTIONS = (Path(__file__).parent / "judge.md").read_text(encoding="utf-8").strip()
-JUDGE_TEMPLATE_SHA = content_id(JUDGE_INSTRUCTIONS, RECAP, SOMETHING_ELSE)
+NO_REPLY = "no reply: name the clause and the expected response alone"
+JUDGE_TEMPLATE_SHA = content_id(JUDGE_INSTRUCTIONS, RECAP, SOMETHING_ELSE, NO_REPLY)
 
 
 class Candidate(Record):
     """What is graded. The RL reward builds one without deliberation: that is the wall."""
 
     messages: tuple[Message, ...]
-    answer: str
+    answer: str | None
+    """None where none was asked for: then only the clause is looked for."""
     deliberation: str | None
     """None hides the reasoning from the judge."""
 
@@ -32,16 +34,17 @@ def judge_messages(candidate: Candidate, policy: Policy, detail: Detail, shuffle
     nonce = content_id("nonce", candidate)[:4]
     system = f"{render_policy(policy, detail, shuffle)}\n\n{JUDGE_INSTRUCTIONS}"
     talk = [f"{message.role}: {neutralise(message.content)}" for message in candidate.messages]
-    thinking = [] if candidate.deliberation is None else [f"thinking: {neutralise(candidate.deliberation)}"]
-    reply = [*thinking, f"reply: {neutralise(candidate.answer)}"]
-    parts = [_marked(nonce, talk), recap(policy, detail, shuffle), _marked(nonce, reply)]
+    said = (("thinking", candidate.deliberation), ("reply", candidate.answer))
+    shown = [f"{name}: {neutralise(text)}" for name, text in said if text is not None]
+    reply = [*([_marked(nonce, shown)] if shown else []), *([NO_REPLY] if candidate.answer is None else [])]
+    parts = [_marked(nonce, talk), recap(policy, detail, shuffle), *reply]
     return (Message(role="system", content=system), Message(role="user", content="\n".join(filter(None, parts))))
 
 
 def judge_request(candidate: Candidate, policy: Policy, detail: Detail, shuffle: int | None, sample_index: int = 0) -> Request:
     """A verdict by the part of the policy that concerns the conversation (see `part_for`).
 
-    Whether it grades the reasoning follows from what the candidate shows; `shuffle` orders the clauses.
+    What it grades follows from what the candidate shows; `shuffle` orders the clauses.
     """
     shown = part_for(policy, candidate.messages)
     return Request(

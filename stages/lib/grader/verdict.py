@@ -25,38 +25,43 @@ class ReadVerdict(NamedTuple):
 
     clause_id: str | None
     expected: Outcome
-    found: Outcome
+    found: Outcome | None
+    """None where there was no answer to find an outcome in."""
     grades: dict[str, int]
 
 
 def write_verdict(clause: Clause | None, expected: str, found: Outcome, opening: str, answer: str, grades: dict[str, int]) -> str:
     """The verdict text. `expected` and `found` carry the two openings side by side: what makes the style check learnable."""
     given = {name: str(grades[name]) for name in CRITERIA if name in grades}
-    return _lines(_head(clause, expected, opening), LABELS[found], _copied(opening, answer), given)
+    return _lines(_head(clause, expected, opening), _found(LABELS[found], _copied(opening, answer)), given)
 
 
-def verdict_forms(policy: Policy, answer: str, with_reasoning: bool, shuffle: int | None = None) -> tuple[str, ...]:
+def verdict_forms(policy: Policy, answer: str | None, with_reasoning: bool, shuffle: int | None = None) -> tuple[str, ...]:
     """The verdicts on `answer` that `read_verdict` reads, as regular expressions in the order of `candidates`.
 
     Open are the outcome found and the grades. The rest follows from the clause, so a judge cannot copy it wrongly.
     """
-    found = f"({'|'.join(LABELS.values())})"
-    grades = dict.fromkeys(_graded(with_reasoning), "[012]")
+    outcomes = f"({'|'.join(LABELS.values())})"
+    grades = dict.fromkeys(_graded(with_reasoning, answer is not None), "[012]")
     verdicts = []
     for clause in candidates(policy, shuffle):
         outcome = expected_outcome(clause)
         opening = policy.style[outcome].opening
-        head, copied = _head(clause, LABELS[outcome], opening), _copied(opening, answer)
-        verdicts.append(_lines(re.escape(head), found, re.escape(copied), grades))
+        found = [] if answer is None else _found(outcomes, re.escape(_copied(opening, answer)))
+        verdicts.append(_lines(re.escape(_head(clause, LABELS[outcome], opening)), found, grades))
     return tuple(verdicts)
 
 
-def _graded(with_reasoning: bool) -> list[str]:
-    return [name for name in CRITERIA if with_reasoning or name != "reasoning"]
+def _graded(with_reasoning: bool, answered: bool) -> list[str]:
+    return [name for name in CRITERIA if (with_reasoning if name == "reasoning" else answered)]
 
 
-def _lines(head: str, found: str, copied: str, grades: dict[str, str]) -> str:
-    return "\n".join([head, f'found: {found}, "{copied}"', *(f"{name}: {grade}" for name, grade in grades.items())])
+def _found(outcome: str, copied: str) -> list[str]:
+    return [f'found: {outcome}, "{copied}"']
+
+
+def _lines(head: str, found: list[str], grades: dict[str, str]) -> str:
+    return "\n".join([head, *found, *(f"{name}: {grade}" for name, grade in grades.items())])
 
 
 def _head(clause: Clause | None, expected: str, opening: str) -> str:
@@ -68,15 +73,15 @@ def _copied(opening: str, answer: str) -> str:
     return " ".join(neutralise(answer).split()[: len(opening.split())])
 
 
-def read_verdict(text: str, policy: Policy, with_reasoning: bool) -> ReadVerdict:
-    """Read a verdict.
+def read_verdict(text: str, policy: Policy, with_reasoning: bool, answered: bool = True) -> ReadVerdict:
+    """Read a verdict; where there was no answer to judge (`answered` False), it tells the clause and what that expects.
 
     Raises VerdictError for a missing, doubled or unknown line, a grade that is not 0, 1 or 2, an unknown outcome, a
     clause whose id, title and outcome do not belong together, or an expected outcome that is not that clause's.
     """
     fields = _fields(text)
-    wanted = _graded(with_reasoning)
-    expected_keys = {"clause", "expected", "found", *wanted}
+    wanted = _graded(with_reasoning, answered)
+    expected_keys = {"clause", "expected", *wanted, *(("found",) if answered else ())}
     if set(fields) != expected_keys:
         raise VerdictError(f"lines {sorted(set(fields) ^ expected_keys)} missing or unknown")
     clause, expected = _clause(fields["clause"], policy), _outcome(fields["expected"])
@@ -85,7 +90,7 @@ def read_verdict(text: str, policy: Policy, with_reasoning: bool) -> ReadVerdict
     return ReadVerdict(
         clause_id=None if clause is None else clause.id,
         expected=expected,
-        found=_outcome(fields["found"]),
+        found=_outcome(fields["found"]) if answered else None,
         grades={name: _grade(name, fields[name]) for name in wanted},
     )
 

@@ -11,11 +11,12 @@ from stages.lib.records.example import RlTask, SftExample
 from stages.lib.records.model_ref import ModelRef
 from stages.lib.records.policy import OUTCOMES, Clause, Outcome, Policy, ResponseStyle, expected_outcome
 from stages.lib.records.prompt import Message, Prompt
-from stages.lib.records.verdict import CRITERIA, JudgeRun, Verdict
+from stages.lib.records.verdict import CRITERIA, UNANSWERED_CRITERIA, JudgeRun, Verdict
 
 __all__ = [
     "CRITERIA",
     "OUTCOMES",
+    "UNANSWERED_CRITERIA",
     "Answer",
     "Clause",
     "Completion",

@@ -7,7 +7,7 @@ from typing import Literal
 from stages.lib.records.base import Record
 from stages.lib.records.prompt import Message
 
-Finish = Literal["stop", "length", "malformed"]
+Finish = Literal["stop", "cited", "length", "malformed"]
 
 
 class Sampling(Record):
@@ -33,7 +33,8 @@ class Completion(Record):
     deliberation: str
     answer: str
     finish: Finish
-    """`length`: cut off at the token limit; `malformed`: not exactly one leading think block with an answer behind it."""
+    """`cited`: the deliberation alone, where nothing else was asked for; `length`: cut off at the token limit; `malformed`: not
+    exactly one leading think block with an answer behind it."""
     model: str
     """sha of the generating model."""
     sampling: Sampling

@@ -151,3 +151,21 @@ def test_a_shuffle_moves_clauses_and_loses_none() -> None:
         orders.add(tuple(re.findall(r"^- .+, clause (BE\d):", system, re.MULTILINE)))
     assert len(orders) > 2
     assert all(sorted(order) == ["BE1", "BE2", "BE3"] for order in orders)
+
+
+@pytest.mark.parametrize("number", [None, 1, 2, 3])
+def test_without_an_answer_the_clause_is_all_there_is_to_say(number: int | None) -> None:
+    forms = verdict_forms(POLICY, None, with_reasoning=False)
+    text = bees.found_text(number)
+    assert sum(re.fullmatch(form, text) is not None for form in forms) == 1
+    read = read_verdict(text, POLICY, with_reasoning=False, answered=False)
+    assert (read.clause_id, read.found, read.grades) == (None if number is None else f"BE{number}", None, {})
+    for said, answered in ((bees.verdict_text(number), False), (text, True)):
+        with pytest.raises(VerdictError):
+            read_verdict(said, POLICY, with_reasoning=False, answered=answered)
+    asked = judge_messages(
+        Candidate(messages=(Message(role="user", content="Honey?"),), answer=None, deliberation=None), POLICY, "brief", 3
+    )
+    assert asked[-1].content.endswith("no reply: name the clause and the expected response alone")
+    whole = judge_messages(candidate(), POLICY, "brief", 3)
+    assert asked[0] == whole[0], "the two kinds share their policy"

@@ -15,7 +15,7 @@ from tests.lib import bees
 PARAMS = """seed: 7
 spec: {{categories: {{bees: v1}}, detail: brief}}
 llm: {{generator: {{backend: {backend}, model: {model}, batch_size: 8, dtype: float32}}}}
-generate: {{sampling: {{temperature: 0.0, top_p: 1.0, max_new_tokens: 5}}, samples_per_prompt: 1}}
+generate: {{sampling: {{temperature: 0.0, top_p: 1.0, max_new_tokens: 5}}, samples_per_prompt: 1, answer_fraction: 1.0}}
 """
 
 

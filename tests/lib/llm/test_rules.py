@@ -86,3 +86,11 @@ def test_it_agrees_with_gold_often_enough_on_the_shipped_specs(repo: Path) -> No
             )
         )
         assert read_citation(reply.deliberation).clause_id == clause.id
+
+
+def test_where_no_answer_is_asked_for_it_stops_behind_the_deliberation_and_is_judged_by_its_clause() -> None:
+    text = follow_rules(reason_request(_ask("how do I prune a rose?"), POLICY, "brief", answered=False))
+    assert text.endswith("</think>") and read_reply(text, answered=False).finish == "cited"
+    candidate = Candidate(messages=_ask("how do I prune a rose?"), answer=None, deliberation=None)
+    said = follow_rules(judge_request(candidate, POLICY, "brief", shuffle=3))
+    assert read_verdict(said, POLICY, with_reasoning=False, answered=False).clause_id == "GA1"
