@@ -11,7 +11,7 @@ from stages.lib.errors import StageError
 from stages.lib.llm.backend import Backend, Generation, Request
 from stages.lib.llm.requests import reason_request, wants_answer
 from stages.lib.policy_text import Detail, certainty, part_for
-from stages.lib.records import Completion, Finish, Message, Policy, Prompt, content_id
+from stages.lib.records import Completion, Finish, Policy, Prompt, content_id
 from stages.lib.seeds import order_of_sample
 from stages.lib.transcript import TEMPLATE_SHA, clean, read_citation, read_reply, reply_form
 
@@ -27,23 +27,20 @@ def generate_all(
     Raises StageError when a request failed for good: a stage that kept quiet would train on what happened to arrive.
     """
     asked = [(prompt, number) for prompt in prompts for number in range(config.samples_per_prompt if policy else 1)]
-    whole = {prompt.id: wants_answer(prompt.id, config.answer_fraction, seed) for prompt in prompts}
-    requests = [
-        ask(prompt.messages, policy, detail, order_of_sample(seed, number), number, whole[prompt.id]) for prompt, number in asked
-    ]
+    requests = [ask(prompt, number, policy, config, detail, seed) for prompt, number in asked]
     generations = backend.generate(requests, config.sampling.record(), seed, None)
     _refuse_failures(generations)
     pairs = zip(asked, generations, strict=True)
     return [to_completion(prompt, number, text, policy, backend.model_sha, config, seed) for (prompt, number), text in pairs]
 
 
-def ask(
-    messages: tuple[Message, ...], policy: Policy | None, detail: Detail, shuffle: int | None, number: int, answered: bool
-) -> Request:
+def ask(prompt: Prompt, number: int, policy: Policy | None, config: GenerateConfig, detail: Detail, seed: int) -> Request:
     """What the model is asked for sample `number`."""
+    answered = wants_answer(prompt.id, config.answer_fraction, seed)
     if policy is None:
-        return Request(messages=clean(messages), sample_index=number, forms=() if answered else (reply_form(None, answered),))
-    return reason_request(messages, policy, detail, shuffle, number, answered)
+        forms = () if answered else (reply_form(None, answered),)
+        return Request(messages=clean(prompt.messages), sample_index=number, forms=forms)
+    return reason_request(prompt.messages, policy, detail, order_of_sample(seed, number), number, answered)
 
 
 def to_completion(

@@ -167,6 +167,7 @@ def summarise(mixture: Mixture) -> dict[str, float]:
         "validation": len(mixture.validation),
         "tasks": len(mixture.tasks),
         "helpful": sum(row.source == "helpful" for row in rows),
+        "answered": sum(bool(row.answer) for row in rows),
         **{f"cites_{outcome}": cited.count(outcome) for outcome in ("refuse", "comply", "safe_complete")},
     }
 

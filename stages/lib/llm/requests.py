@@ -27,11 +27,10 @@ def reason_request(
     Where it need not be `answered`, a backend that keeps to forms ends it behind the deliberation.
     """
     shown = part_for(policy, messages)
+    guided = detail == "brief"  # models for full policies deliberate in their own words
     return Request(
         messages=with_policy(messages, shown, detail, shuffle),
         sample_index=sample_index,
-        forms=reply_forms(shown, shuffle, answered)
-        if detail == "brief"
-        else (),  # models for full policies deliberate in their own words
+        forms=reply_forms(shown, shuffle, answered) if guided else (),
         questions=recap(shown, detail, shuffle),
     )
