@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from stages.generate.config import GenerateConfig
+from stages.generate.generate import ask
 from stages.lib import jsonl, paths
+from stages.lib.config import load_section
 from stages.lib.errors import StageError
 from stages.lib.llm.build import build_backend
 from stages.lib.llm.config import LlmConfig, Price
-from stages.lib.llm.requests import reason_request
-from stages.lib.records import Message, Prompt, Sampling
-from stages.lib.seeds import order_of_sample
+from stages.lib.records import Message, Prompt, Sampling, content_id
 from stages.spec.__main__ import main
 from stages.spec.build import build_policies
 from stages.spec.config import SpecConfig
@@ -26,7 +27,7 @@ RELEASE = "release: {name}\nstyle: {style}\ncategories: {{garden: {garden}, pond
 ROLE = "{backend: scripted, model: scripted, batch_size: 8, dtype: float32}"
 REST = f"""seed: 7
 llm: {{generator: {ROLE}, judge: {ROLE}}}
-generate: {{sampling: {{temperature: 0.0, top_p: 1.0, max_new_tokens: 50}}, samples_per_prompt: 2, answer_fraction: 1.0}}
+generate: {{sampling: {{temperature: 0.0, top_p: 1.0, max_new_tokens: 50}}, samples_per_prompt: 2, answer_fraction: 0.5}}
 judge: {{k: 3}}
 prompts: {{policy_examples: false}}
 """
@@ -84,9 +85,10 @@ def pay(release_name: str, category: str, count: int) -> None:
     )
     policy = build_policies(spec, paths.SPECS)[category]
     rows = list(jsonl.read_many(paths.prompts("train", category), Prompt))[:count]
-    asked = [
-        reason_request(row.messages, policy, "brief", order_of_sample(7, number), number) for row in rows for number in (0, 1)
-    ]
+    config = load_section("generate", GenerateConfig)
+    named = [row.model_copy(update={"id": content_id(category, row.messages)}) for row in rows]  # as `prompts` names them
+    asked = [ask(row, number, policy, config, "brief", 7) for row in named for number in (0, 1)]
+    assert len({request.forms for request in asked}) > 1 or count < TRAIN, "all are asked alike"
     llm = LlmConfig(backend="scripted", model="scripted", batch_size=8, dtype="float32")
     build_backend(llm).generate(asked, Sampling(temperature=0.0, top_p=1.0, max_new_tokens=50), 7)
 
