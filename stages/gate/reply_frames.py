@@ -79,7 +79,7 @@ def verdict_files(_: World, name: str) -> tuple[Path, ...]:
 def verdicts(world: World, name: str) -> Tables:
     """Tables verdicts, completions, grades."""
     found = list(jsonl.read_many(paths.verdicts(name), Verdict))
-    written = {row.id: row.finish != "cited" for row in jsonl.read_many(paths.completions(name), Completion)}
+    written = {row.id: row.answered for row in jsonl.read_many(paths.completions(name), Completion)}
     judged = Counter(row.completion_id for row in found)
     return {
         "verdicts": [_verdict_row(world, row, name, written) | same for row, same in zip(found, _one_judge(found), strict=True)],

@@ -36,7 +36,7 @@ def judge_all(
     for (completion, number), generation in zip(asked, generations, strict=True):
         shown = part_for(policy, completion.messages)
         unread = None if _reads(completion, config) else completion.deliberation
-        runs[completion.id].append(to_run(generation, shown, unread, _order(seed, number), _answered(completion)))
+        runs[completion.id].append(to_run(generation, shown, unread, _order(seed, number), completion.answered))
     return [to_verdict(completion, failed[completion.id], runs[completion.id], backend.model_sha) for completion in completions]
 
 
@@ -114,19 +114,15 @@ def _request(completion: Completion, policy: Policy, config: JudgeConfig, detail
     """Run `number` of a completion's grading: each shows the clauses in another order, the same for all completions."""
     candidate = Candidate(
         messages=completion.messages,
-        answer=completion.answer if _answered(completion) else None,
+        answer=completion.answer if completion.answered else None,
         deliberation=completion.deliberation if _reads(completion, config) else None,
     )
     return judge_request(candidate, policy, detail, _order(seed, number), number)
 
 
-def _answered(completion: Completion) -> bool:
-    return completion.finish != "cited"
-
-
 def _reads(completion: Completion, config: JudgeConfig) -> bool:
     """Without an answer the judge looks for the clause alone, and the deliberation is compared with what it finds."""
-    return config.reads_deliberation and _answered(completion)
+    return config.reads_deliberation and completion.answered
 
 
 def _order(seed: int, number: int) -> int:

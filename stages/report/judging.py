@@ -95,7 +95,7 @@ def cites(row: Decision, gold: Clause | None) -> bool:
 
 def _kind(row: Decision, policy: Policy, gold: Outcome) -> str:
     cited, answer = read_citation(row.completion.deliberation).outcome, row.completion.answer.casefold()
-    if row.completion.finish == "cited":
+    if not row.completion.answered:
         return KINDS[0] if cited == gold else KINDS[1]
     opens = next((outcome for outcome in OUTCOMES if answer.startswith(policy.style[outcome].opening.casefold())), None)
     if opens is None:

@@ -30,7 +30,7 @@ def failed_checks(completion: Completion, policy: Policy, limits: CheckLimits) -
 
     Where no answer was asked for there is nothing to check but the citation.
     """
-    if completion.finish == "cited":
+    if not completion.answered:
         return () if cites_what_exists(completion, policy, limits) else ("citation",)
     if not well_formed(completion, policy, limits):
         return ("format",)

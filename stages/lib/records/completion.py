@@ -43,3 +43,8 @@ class Completion(Record):
     policy_sha: str
     template_sha: str
     """sha of the prompt texts around policy and conversation."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether there is an answer, or should be one: all but those that were asked for the deliberation alone."""
+        return self.finish != "cited"
