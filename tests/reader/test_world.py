@@ -27,8 +27,8 @@ def world() -> World:
 
 def test_the_world_is_large(world: World) -> None:
     rules = [rule for domain in world.domains for rule in domain.rules]
-    assert len(world.domains) == len({domain.name for domain in world.domains}) == 212
-    assert len(rules) == 500 + 112 * 7
+    assert len(world.domains) == len({domain.name for domain in world.domains}) == 308
+    assert len(rules) == 500 + 208 * 7
     assert all(len(rule.cases) == 5 for rule in rules)
 
 
