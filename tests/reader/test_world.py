@@ -101,7 +101,7 @@ def test_requests_come_in_all_wordings_and_full_weight_is_on_what_the_rules_deci
 def test_a_rule_set_draws_the_wording_of_its_titles(world: World) -> None:
     wordings = {titles for domain in world.domains for titles in (rule.titles for rule in domain.rules)}
     assert all(len(set(titles)) == 2 for titles in wordings)
-    drawn = {clause.title for rules in _draw(world, 600) for clause in rules.policy.clauses}
+    drawn = {clause.title for rules in _draw(world, 3 * len(world.domains)) for clause in rules.policy.clauses}
     assert sum(set(titles) <= drawn for titles in wordings) > 0.5 * len(wordings)
 
 
