@@ -21,7 +21,10 @@ from stages.spec.diff import Release, reached
 REST = ("filter", "mix", "sft", "rl", "evals", "report")
 """Rooms that run again behind a changed policy, whatever it costs before them."""
 LETTERS_PER_TOKEN = 4.5
+DELIBERATION_TOKENS, CLAUSE_TOKENS = 25, 30
+"""What generator and judge write of a reply that ends behind its deliberation."""
 VERDICT_TOKENS = 70
+"""What the judge writes of a whole reply; the generator writes about half of what it may."""
 
 
 class Cost(NamedTuple):
@@ -111,17 +114,19 @@ def _cost(policy: Policy, before: Policy | None, backend: Cached) -> Cost:
     known = backend.known(asked, sampling, seed)
     same = before is not None and render_policy(before, detail) == render_policy(policy, detail)
     judged = 0 if same and known == len(asked) else k * len(asked)
-    read = [round(sum(len(message.content) for message in request.messages) / LETTERS_PER_TOKEN) for request in asked]
-    new, written = len(asked) - known, sampling.max_new_tokens
-    average = sum(read) / max(1, len(read))
+    new, count = len(asked) - known, max(1, len(asked))
+    read = sum(len(message.content) for request in asked for message in request.messages) / LETTERS_PER_TOKEN / count
+    answered = sum(whole[messages] for messages in conversations) * len(samples) / count
+    reply = answered * sampling.max_new_tokens / 2 + (1 - answered) * DELIBERATION_TOKENS
+    verdict = answered * VERDICT_TOKENS + (1 - answered) * CLAUSE_TOKENS
     return Cost(
         category=policy.category,
         generator_new=new,
         generator_cached=known,
         judge_new=judged,
         judge_cached=k * len(asked) - judged,
-        tokens_read=round(average * (new + judged)),
-        tokens_written=new * written // 2 + judged * VERDICT_TOKENS,
+        tokens_read=round(read * (new + judged)),
+        tokens_written=round(reply * new + verdict * judged),
     )
 
 

@@ -27,7 +27,7 @@ RELEASE = "release: {name}\nstyle: {style}\ncategories: {{garden: {garden}, pond
 ROLE = "{backend: scripted, model: scripted, batch_size: 8, dtype: float32}"
 REST = f"""seed: 7
 llm: {{generator: {ROLE}, judge: {ROLE}}}
-generate: {{sampling: {{temperature: 0.0, top_p: 1.0, max_new_tokens: 50}}, samples_per_prompt: 2, answer_fraction: 0.5}}
+generate: {{sampling: {{temperature: 0.0, top_p: 1.0, max_new_tokens: 50}}, samples_per_prompt: 2, answer_fraction: 0.7}}
 judge: {{k: 3}}
 prompts: {{policy_examples: false}}
 """
@@ -151,6 +151,20 @@ def test_money_is_told_by_the_price(house: Path) -> None:
     (cost,) = found.costs
     assert found.money == pytest.approx(cost.tokens_read / 4), "one call in four is the generator's"
     assert Price(read=1.0, written=2.0).written == 2.0
+
+
+def test_a_reply_without_an_answer_costs_fewer_tokens(house: Path) -> None:
+    written = []
+    for fraction in ("1.0", "0.7", "0.0"):
+        put(
+            "params.yaml",
+            Path("params.yaml").read_text(encoding="utf-8").replace("answer_fraction: 0.7", f"answer_fraction: {fraction}"),
+        )
+        written.append(forecast("outcome: refuse", "outcome: comply").costs[0].tokens_written)
+        params("brief")
+    whole, some, none = written
+    assert (whole, none) == (TRAIN * 2 * (25 + 3 * 70), TRAIN * 2 * (25 + 3 * 30))
+    assert none < some < whole
 
 
 def test_the_command_writes_nothing(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
