@@ -202,4 +202,5 @@ def _checkout(revision: str, folder: Path) -> None:
         said = done.stderr.decode(errors="replace").strip()
         raise StageError(f"git cannot show {', '.join(wanted)} at {revision!r}: {said}", "name a revision that `git log` knows")
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-        archive.extractall(folder, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)  # Python below 3.11.4 has none
+        archive.extractall(folder)
