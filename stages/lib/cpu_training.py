@@ -16,6 +16,7 @@ from peft import PeftModel
 from peft.tuners.lora import Linear
 from trl.trainer.utils import FusedCausalLMOutput
 
+from stages.lib.cpu_branches import common_beginning, read_branches
 from stages.lib.llm.load import device
 from stages.lib.training import IGNORE
 
@@ -44,8 +45,8 @@ def lean_on_cpu(trainer: Any, temperature: float = 1.0) -> Any:
         if not fused_lm_head:
             return unfused(*args, **kwargs, **({} if labels is None else {"labels": labels}))
         kwargs.pop("num_items_in_batch", None)
-        hidden = model.base_model(*args, **{**kwargs, "use_cache": False}).last_hidden_state[:, :-1]
         mask = labels[:, 1:] != IGNORE
+        hidden = _hidden(model, labels != IGNORE, *args, **{**kwargs, "use_cache": False})[:, :-1]
         head, targets = model.get_output_embeddings(), labels[:, 1:][mask]
         if _is_frozen(head):
             per_token = score_tokens(hidden[mask], head.weight, targets, temperature)
@@ -58,6 +59,16 @@ def lean_on_cpu(trainer: Any, temperature: float = 1.0) -> Any:
 
     model.forward = forward
     return trainer
+
+
+def _hidden(model: Any, learned: Any, *args: Any, **kwargs: Any) -> Any:
+    """What the head is given of all tokens that predict a learned one [rows, columns, d]; zeros where rows begin alike."""
+    given = {name for name, value in kwargs.items() if value is not None}
+    plain = not args and given == {"input_ids", "attention_mask", "use_cache"}
+    shared = common_beginning(model, kwargs["input_ids"], kwargs["attention_mask"], learned) if plain else 0
+    if not shared:
+        return model.base_model(*args, **kwargs).last_hidden_state
+    return torch.nn.functional.pad(read_branches(model, kwargs["input_ids"], shared), (0, 0, shared, 0))
 
 
 def lean_adapters(model: Any) -> None:

@@ -103,6 +103,7 @@ def settle(seconds: float = 60.0) -> bool:
 
 def main() -> None:
     """The mirror's end."""
+    os.nice(10)  # the stage computes on every core, and each of its threads waits for the slowest
     entries: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(entries,), daemon=True).start()  # at once: the stage shall never wait for a full pipe
     if (opening := entries.get()) is None:

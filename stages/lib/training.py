@@ -46,7 +46,8 @@ def fingerprint(stage: str, config: Any, files: Iterable[Path], shas: Iterable[s
 def code_sha(folder: Path) -> str:
     """sha256 of a room's code, and of what trainers share."""
     whole = hashlib.sha256()
-    for path in [*sorted(folder.glob("*.py")), Path(__file__), Path(__file__).with_name("cpu_training.py")]:
+    shared = [Path(__file__).with_name(f"{name}.py") for name in ("training", "cpu_training", "cpu_branches")]
+    for path in [*sorted(folder.glob("*.py")), *shared]:
         whole.update(path.read_bytes())
     return whole.hexdigest()
 
@@ -95,13 +96,21 @@ def arguments(work: Path, seed: int, dtype: Dtype, save_steps: int) -> dict[str,
     }
 
 
-def lora(rank: int | None) -> Any:
-    """LoRA on every linear layer but the head; None for training all weights."""
+def lora(rank: int | None, skipped: int = 0) -> Any:
+    """LoRA on every linear layer but the head and those of the lowest `skipped` blocks; None for training all weights."""
     from peft import LoraConfig
 
     if rank is None:
         return None
-    return LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
+    lowest = "|".join(map(str, range(skipped)))
+    return LoraConfig(
+        r=rank,
+        lora_alpha=2 * rank,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        exclude_modules=rf"\D*\.({lowest})\..*" if lowest else None,  # a block is the first number in a name
+        task_type="CAUSAL_LM",
+    )
 
 
 def watcher(stage: str, run: Run, shown: Sequence[str], before: int = 0) -> Any:

@@ -36,6 +36,8 @@ class SftConfig(Section):
     """Tokens of a rendered conversation with its target. A longer row stops the stage: nothing is ever cut."""
     lora_rank: int | None = Field(ge=1)
     """null trains all weights."""
+    lora_layers: float = Field(gt=0, le=1)
+    """Share of the layers that get LoRA, the uppermost; below them nothing needs a gradient. Where LoRA is off: no matter."""
     dtype: Dtype
     """Of the frozen weights and the arithmetic (`auto`: what this machine multiplies); LoRA's own weights are float32."""
     draw: int = Field(ge=0)

@@ -28,7 +28,7 @@ def make_trainer(
 
     from stages.lib.cpu_training import lean_on_cpu
 
-    tokenizer = load_tokenizer(source)
+    model, tokenizer = load_model(source, config.dtype), load_tokenizer(source)
     train, validation = (encode_all(part, tokenizer, config.max_length) for part in (rows, held_out))
     steps = math.ceil(config.epochs * math.ceil(len(train) / config.batch_size))
     settings = SFTConfig(
@@ -49,12 +49,12 @@ def make_trainer(
         max_length=None,  # encode_all has refused what is too long
     )
     trainer = SFTTrainer(
-        model=load_model(source, config.dtype),
+        model=model,
         args=settings,
         train_dataset=_dataset(train),
         eval_dataset=_dataset(validation) if validation else None,
         processing_class=tokenizer,
-        peft_config=training.lora(config.lora_rank),
+        peft_config=training.lora(config.lora_rank, _skipped(model.config.num_hidden_layers, config.lora_layers)),
         callbacks=callbacks,
     )
     return lean_on_cpu(training.plain_spoken(trainer))
@@ -74,6 +74,11 @@ def summarise(points: curves.Points, rows: int, held_out: int) -> dict[str, floa
         **({"eval_loss": round(eval_loss[-1], 6)} if eval_loss else {}),
         **({"token_accuracy": round(accuracy[-1], 6)} if accuracy else {}),
     }
+
+
+def _skipped(layers: int, share: float) -> int:
+    """Of so many layers those below the uppermost `share`; one at least is left."""
+    return layers - max(1, round(share * layers))
 
 
 def _dataset(rows: Sequence[Row]) -> Any:

@@ -18,7 +18,8 @@ seed: 7
 spec: {categories: [bees], detail: brief}
 llm: {judge: {backend: scripted, model: scripted, batch_size: 4, dtype: float32}}
 sft: {epochs: 4, learning_rate: 0.02, batch_size: 4, micro_batch_size: 2, warmup_fraction: 0.0,
-  max_length: 200, lora_rank: 4, dtype: float32, draw: 0, runs: 1, warm_start: null, save_steps: 2, log_steps: 1}
+  max_length: 200, lora_rank: 4, lora_layers: 1.0, dtype: float32, draw: 0, runs: 1, warm_start: null, save_steps: 2,
+  log_steps: 1}
 rl: {start: sft, algorithm: grpo, steps: 2, prompts_per_step: 2, num_generations: 4, micro_batch_size: 4, learning_rate: 0.01,
   temperature: 1.0, max_completion_length: 64, max_prompt_length: 300, beta: 0.0, loss_type: dapo, scale_rewards: group,
   lora_rank: 4, dtype: float32, rollouts: local, judge_runs: 1, judge_tokens: 64,

@@ -134,6 +134,19 @@ def test_what_the_trainer_learns_decodes_to_the_targets(trainable: Path) -> None
     assert learned == {f"<think>{row.deliberation}</think>{row.answer}<|im_end|>" for row in rows}
 
 
+def test_lora_may_be_kept_to_the_upper_layers(trainable: Path) -> None:
+    from safetensors import safe_open
+
+    with_params("lora_layers: 1.0", "lora_layers: 0.5")
+    before = loss("base")
+    main([])
+    assert loss("sft") < before
+    (adapter,) = (paths.cache() / "train").glob("sft-*/adapter/adapter_model.safetensors")
+    with safe_open(adapter, "pt") as weights:
+        names = list(weights.keys())
+    assert len(names) == 2 * 7 and all(".layers.1." in name for name in names)
+
+
 def test_a_row_too_long_stops_the_stage_before_anything_is_written(trainable: Path) -> None:
     params = Path("params.yaml").read_text(encoding="utf-8")
     Path("params.yaml").write_text(params.replace("max_length: 200", "max_length: 40"), encoding="utf-8")

@@ -68,6 +68,8 @@ def decode(
             texts[places[row]].keep_to(guide)
             if texts[places[row]].ended:
                 done(places[row], texts.pop(places[row]).said)
+        if not texts:
+            return
         waiting = {places[row] for row in found if places[row] in texts and texts[places[row]].unread}
         together = sorted(range(len(places)), key=cache.places.__getitem__) if isinstance(cache, PrefixCache) else []
         if together != sorted(together):  # rows of one prefix side by side are one product

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from stages.lib.llm.backend import Generation, OnResult, Request, plain, request_seed
@@ -35,6 +36,7 @@ class Local:
         self._load = load
         self._batch_size = batch_size
         self._share = share
+        self._known_forms: dict[str, bool] = {}
 
     @classmethod
     def from_folder(cls, llm: LlmConfig) -> Local:
@@ -59,13 +61,14 @@ class Local:
         from stages.lib.llm.decode import decode
 
         texts = [self.render(request.messages) for request in requests]
-        ids, asked = self._tokens(requests, texts)
+        open_ended = [not self._follows(request) for request in requests]
+        ids, asked = self._tokens(requests, texts, open_ended)
         shared = self._shared(requests, ids, asked)
         seeds = [request_seed(seed, text, request) for text, request in zip(texts, requests, strict=True)]
         done: dict[int, Generation] = {}
         shares: dict[int, tuple[float, ...]] = {}
         with torch.inference_mode():
-            for batch in self._batches(ids, shared):
+            for batch in self._batches(ids, shared, open_ended):
 
                 def keep(row: int, tokens: list[int], batch: list[int] = batch) -> None:
                     done[batch[row]] = generation = self._read(tokens, shares.get(batch[row], ()))
@@ -92,13 +95,30 @@ class Local:
                 )
         return [done[place] for place in range(len(requests))]
 
-    def _tokens(self, requests: Sequence[Request], texts: Sequence[str]) -> tuple[list[list[int]], list[list[int]]]:
-        """Of each request the tokens, and the places of those at which its questions end."""
+    def _follows(self, request: Request) -> bool:
+        """Whether the reply follows from which question is answered yes, or from nothing: its forms leave no choice."""
+        chosen = len(request.forms) == 1 or (request.forms and request.questions)
+        return bool(chosen) and all(map(self._fixed, request.forms))
+
+    def _fixed(self, form: str) -> bool:
+        if form not in self._known_forms:
+            guide = self._guides.guide(form)
+            self._known_forms[form] = guide.follow(())[-1:] == [self.tokenizer.eos_token_id]
+        return self._known_forms[form]
+
+    def _tokens(
+        self, requests: Sequence[Request], texts: Sequence[str], open_ended: Sequence[bool]
+    ) -> tuple[list[list[int]], list[list[int]]]:
+        """Of each request the tokens to read, and the places of those at which its questions end.
+
+        What stands behind the last question is read only where the reply is open.
+        """
         ids, asked = [], []
-        for request, text in zip(requests, texts, strict=True):
+        for request, text, to_the_end in zip(requests, texts, open_ended, strict=True):
             read = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=bool(request.questions))
-            ids.append(list(read["input_ids"]))
-            asked.append(question_places(text, request.questions, read["offset_mapping"]) if request.questions else [])
+            places = question_places(text, request.questions, read["offset_mapping"]) if request.questions else []
+            ids.append(list(read["input_ids"][: None if to_the_end or not places else max(places) + 1]))
+            asked.append(places)
         return ids, asked
 
     def _forms(
@@ -136,10 +156,12 @@ class Local:
                 shared[place] = length if length >= MIN_SHARED else 0
         return shared
 
-    def _batches(self, ids: list[list[int]], shared: list[int]) -> Iterator[list[int]]:
-        """Places of requests of like length, longest first; what shares a beginning apart from what does not."""
-        for wanted in (True, False):
-            part = [place for place, length in enumerate(shared) if bool(length) is wanted]
+    def _batches(self, ids: list[list[int]], shared: list[int], open_ended: list[bool]) -> Iterator[list[int]]:
+        """Places of requests of like length, longest first; what shares a beginning apart from what does not, and what is
+        decoded apart from what is only read."""
+        kinds = [(bool(length), decoded) for length, decoded in zip(shared, open_ended, strict=True)]
+        for wanted in product((True, False), repeat=2):
+            part = [place for place, kind in enumerate(kinds) if kind == wanted]
             part.sort(key=lambda place: (shared[place] - len(ids[place]), place))
             count = -(-len(part) // self._batch_size)
             for number in range(count):  # of equal size: a small last batch decodes nearly as long as a full one

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from stages.lib.llm import decode
 from stages.lib.llm.backend import Request
 from stages.lib.llm.load import load_model, load_tokenizer
 from stages.lib.llm.weigh import question_places, yes_over_no
@@ -83,6 +85,25 @@ def test_a_form_that_leaves_no_choice_ends_the_text(tiny: Path) -> None:
     fixed = [request.model_copy(update={"forms": tuple(f"form {n}" for n in range(len(request.forms)))}) for request in REQUESTS]
     done = local(tiny, 64).generate(fixed, Sampling(temperature=0.0, max_new_tokens=20), 7)
     assert [text.text for text in done] == [f"form {likeliest(tiny, request)}" for request in fixed]
+
+
+def test_what_follows_from_a_question_is_read_no_further_and_apart_from_what_is_open(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[list[str]] = []
+    model, tokenizer = local(tiny, 64), load_tokenizer(tiny)
+    decoding = decode.decode
+
+    def watched(prefixes: Any, rows: Any, *args: Any) -> None:
+        batches.append([tokenizer.decode(row) for row in rows])
+        decoding(prefixes, rows, *args)
+
+    monkeypatch.setattr(decode, "decode", watched)
+    fixed = [request.model_copy(update={"forms": tuple(f"form {n}" for n in range(len(request.forms)))}) for request in REQUESTS]
+    model.generate([*REQUESTS, *fixed], Sampling(temperature=0.0, max_new_tokens=20), 7)
+    for batch in batches:
+        assert len({text.endswith("- something else?") for text in batch}) == 1, "one is decoded, the other only read"
+    assert sum(text.endswith("- something else?") for batch in batches for text in batch) == len(fixed)
 
 
 def test_the_questions_shares_are_told(tiny: Path) -> None:
