@@ -16,7 +16,7 @@ from peft import PeftModel
 from peft.tuners.lora import Linear
 from trl.trainer.utils import FusedCausalLMOutput
 
-from stages.lib.cpu_branches import common_beginning, read_branches
+from stages.lib.llm.branches import common_beginning, read_branches
 from stages.lib.llm.load import device
 from stages.lib.training import IGNORE
 

@@ -46,7 +46,7 @@ def fingerprint(stage: str, config: Any, files: Iterable[Path], shas: Iterable[s
 def code_sha(folder: Path) -> str:
     """sha256 of a room's code, and of what trainers share."""
     whole = hashlib.sha256()
-    shared = [Path(__file__).with_name(f"{name}.py") for name in ("training", "cpu_training", "cpu_branches")]
+    shared = [Path(__file__).parent / f"{name}.py" for name in ("training", "cpu_training", "llm/branches")]
     for path in [*sorted(folder.glob("*.py")), *shared]:
         whole.update(path.read_bytes())
     return whole.hexdigest()

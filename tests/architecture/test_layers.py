@@ -42,7 +42,9 @@ DOORS: dict[str, tuple[str, ...]] = {
     "dvc": ("stages/gate/sweep.py", "stages/lib/revisions.py"),
 }
 
-WHOLLY_HEAVY = frozenset({"stages.lib.llm.decode", "stages.lib.llm.guide", "stages.lib.llm.prefix", "stages.lib.cpu_training"})
+WHOLLY_HEAVY = frozenset(
+    {*(f"stages.lib.llm.{name}" for name in ("branches", "decode", "guide", "prefix")), "stages.lib.cpu_training"}
+)
 """Modules that subclass a heavy package's classes: they import it when loaded, and are themselves imported late."""
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from stages.lib import cpu_branches, cpu_training
-from stages.lib.cpu_branches import WORTH, common_beginning
+from stages.lib import cpu_training
 from stages.lib.cpu_training import lean_on_cpu
+from stages.lib.llm.branches import WORTH, common_beginning
 from stages.lib.training import IGNORE
 from tests.training.test_head import adapted, trained
 
@@ -87,5 +87,5 @@ def test_where_it_would_not_help_or_not_hold_there_is_none(model: Any, monkeypat
     in_front = batch()
     in_front["attention_mask"][1, 0] = 0
     assert beginning(model, in_front) == 0
-    monkeypatch.setattr(cpu_branches, "PLAIN", frozenset({"other"}))
+    monkeypatch.setattr("stages.lib.llm.load.PLAIN", frozenset({"other"}))
     assert beginning(model, batch()) == 0

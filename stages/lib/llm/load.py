@@ -16,6 +16,9 @@ Precision = Literal["bfloat16", "float32"]
 BFLOAT16_UNITS = ("avx512_bf16", "amx_bf16", "bf16")
 """Names that `torch.cpu.get_capabilities` gives them on x86 and, the last one, on ARM."""
 
+PLAIN = frozenset({"llama", "qwen2", "qwen3", "smollm3"})
+"""Model types whose attention is softmax(qk)v and nothing else: no soft cap, no sinks, no bias."""
+
 
 def device() -> str:
     """The accelerator if there is one, else the CPU."""
@@ -42,6 +45,12 @@ def _multiplies_bfloat16() -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     able = torch.cpu.get_capabilities()
     return any(able.get(name) for name in BFLOAT16_UNITS)
+
+
+def attends_plainly(config: Any) -> bool:
+    """Whether a model's attention is plain, and over the whole text in every layer."""
+    layers = set(getattr(config, "layer_types", None) or ["full_attention"])
+    return config.model_type in PLAIN and layers == {"full_attention"}
 
 
 def load_model(path: Path | str, dtype: Dtype) -> Any:

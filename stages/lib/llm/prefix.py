@@ -20,10 +20,9 @@ from transformers import AttentionInterface, AttentionMaskInterface, DynamicCach
 from transformers.cache_utils import Cache, CacheLayerMixin
 from transformers.masking_utils import eager_mask
 
-NAME = "shared_prefix"
-PLAIN = frozenset({"llama", "qwen2", "qwen3", "smollm3"})
-"""Model types whose attention is softmax(qk)v and nothing else: no soft cap, no sinks, no bias."""
+from stages.lib.llm.load import attends_plainly
 
+NAME = "shared_prefix"
 BLOCK = 64
 """Columns that a cache grows by: growing moves every table, and columns that are not filled cost little."""
 
@@ -118,13 +117,7 @@ def pad(rows: Sequence[Sequence[int]], shared: Sequence[int], pad_id: int, devic
 
 
 def _fits(model: Any) -> bool:
-    config = model.config
-    plain = config.model_type in PLAIN and config._attn_implementation == "sdpa"
-    return (
-        plain
-        and model.device.type == "cpu"
-        and set(getattr(config, "layer_types", None) or ["full_attention"]) == {"full_attention"}
-    )
+    return attends_plainly(model.config) and model.config._attn_implementation == "sdpa" and model.device.type == "cpu"
 
 
 class PrefixCache(Cache):

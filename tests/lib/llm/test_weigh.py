@@ -72,7 +72,7 @@ def test_the_likeliest_question_decides(tiny: Path, monkeypatch: pytest.MonkeyPa
 
 def test_it_does_where_the_cache_is_that_of_transformers(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = local(tiny).generate(REQUESTS, LONG, 7)
-    monkeypatch.setattr("stages.lib.llm.prefix.PLAIN", frozenset())
+    monkeypatch.setattr("stages.lib.llm.load.PLAIN", frozenset())
     assert local(tiny).generate(REQUESTS, LONG, 7) == expected
 
 

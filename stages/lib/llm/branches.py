@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers import AttentionInterface
 
-from stages.lib.llm.prefix import PLAIN
+from stages.lib.llm.load import attends_plainly
 
 NAME = "branches"
 WORTH = 8
@@ -25,9 +25,7 @@ def common_beginning(model: Any, ids: torch.Tensor, mask: torch.Tensor, learned:
     They end before the token that predicts the first learned one. 0 where that is no gain, where rows are padded in front, or
     where the model's attention is not known to be plain.
     """
-    config = model.config
-    full = set(getattr(config, "layer_types", None) or ["full_attention"]) == {"full_attention"}
-    if len(ids) < 2 or config.model_type not in PLAIN or not full or bool((mask.diff(dim=1) > 0).any()):
+    if len(ids) < 2 or not attends_plainly(model.config) or bool((mask.diff(dim=1) > 0).any()):
         return 0
     alike = (ids == ids[:1]) & (mask == 1)
     alike[:, :-1] &= ~learned[:, 1:]
