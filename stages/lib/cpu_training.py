@@ -16,7 +16,7 @@ from peft import PeftModel
 from peft.tuners.lora import Linear
 from trl.trainer.utils import FusedCausalLMOutput
 
-from stages.lib.llm.branches import common_beginning, read_branches
+from stages.lib.llm.branches import common_beginning, read_rows
 from stages.lib.llm.load import device
 from stages.lib.training import IGNORE
 
@@ -68,7 +68,7 @@ def _hidden(model: Any, learned: Any, *args: Any, **kwargs: Any) -> Any:
     shared = common_beginning(model, kwargs["input_ids"], kwargs["attention_mask"], learned) if plain else 0
     if not shared:
         return model.base_model(*args, **kwargs).last_hidden_state
-    return torch.nn.functional.pad(read_branches(model, kwargs["input_ids"], shared), (0, 0, shared, 0))
+    return torch.nn.functional.pad(read_rows(model, kwargs["input_ids"], shared), (0, 0, shared, 0))
 
 
 def lean_adapters(model: Any) -> None:

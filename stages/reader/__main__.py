@@ -21,7 +21,6 @@ from stages.reader.answers import self_answers
 from stages.reader.config import ReaderConfig
 from stages.reader.curve import curve_point
 from stages.reader.measure import Table, complete, lessons_of, score
-from stages.reader.pack import packed_attention
 from stages.reader.page import page
 from stages.reader.train import train
 from stages.reader.world import World, load_world, split_world
@@ -33,6 +32,8 @@ BATCH = 64
 
 def main() -> None:
     """Train, measure, write models/reader."""
+    from stages.lib.llm.branches import branching
+
     config = load_section("reader", ReaderConfig)
     pretrained = load_section("base.pretrained", PretrainedConfig)
     seed = load_value("seed")
@@ -42,7 +43,7 @@ def main() -> None:
     with stage_process("reader"), tracked_run("reader", config) as run:
         model, tokenizer, answers = _prepare(folder, worlds[0], config, seed, scratch)
         curve: list[dict[str, float]] = []
-        with packed_attention(model.get_base_model()):
+        with branching(model.get_base_model()):
             points = train(
                 model, tokenizer, worlds[0], answers, config, seed, scratch, lambda m: curve_point(m, tokenizer, worlds[2], seed)
             )

@@ -6,10 +6,10 @@ several times cheaper to train on, and shows the model exactly what it will see:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stages.lib.llm.local import common_prefix
 from stages.lib.llm.weigh import question_places
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 IGNORE = -100
 MULTIPLE = 64
 """L is padded to a multiple: the CPU's matrix kernels are compiled anew for every length they have not seen."""
-ATTENTION = "prefix_and_branches"
 OUT_OF_FOCUS = 0.25
 """Loss weight of target tokens that the rule set does not decide."""
 
@@ -105,67 +104,3 @@ def pack(lessons: Sequence[Encoded]) -> Pack:
         questions=torch.tensor([row + [IGNORE] * (most - len(row)) for row, _ in asked], dtype=torch.long).view(len(asked), most),
         right=torch.tensor([right for _, right in asked], dtype=torch.long),
     )
-
-
-@contextmanager
-def packed_attention(model: Any) -> Iterator[None]:
-    """Let `model` attend by segments: the prefix to itself, every branch to the prefix and itself.
-
-    The segments of the pack under way are passed to the model's forward as `segments`. Computing only these blocks costs
-    a third of one masked square over the whole pack.
-    """
-    from transformers import AttentionInterface
-
-    before = model.config._attn_implementation
-    AttentionInterface.register(ATTENTION, _attend)
-    model.config._attn_implementation = ATTENTION
-    try:
-        yield
-    finally:
-        model.config._attn_implementation = before
-
-
-def _attend(
-    module: Any, query: Any, key: Any, value: Any, attention_mask: Any, *, segments: tuple[int, ...], **_: Any
-) -> tuple[Any, None]:
-    """query [1, heads, L, d], key and value [1, kv heads, L, d] -> [1, L, heads, d].
-
-    Plain matrix products over branches padded to one length: a CPU runs them faster than the fused kernel's backward pass.
-    """
-    import torch
-    from torch.nn.functional import scaled_dot_product_attention
-
-    kv, groups = key.shape[1], query.shape[1] // key.shape[1]
-    (first, *asked), (first_key, *keys), (first_value, *values) = (each[0].split(segments, dim=1) for each in (query, key, value))
-    parts = []
-    if segments[0]:
-        whole = first_key.repeat_interleave(groups, dim=0)[None], first_value.repeat_interleave(groups, dim=0)[None]
-        parts.append(scaled_dot_product_attention(first[None], whole[0], whole[1], is_causal=True)[0])
-    longest, width = max(segments[1:]), query.shape[-1]
-    rows = _stacked(asked, longest).unflatten(1, (kv, groups)).flatten(2, 3)  # heads that share keys side by side
-    seen, told = (
-        torch.cat([each.expand(len(own), -1, -1, -1), _stacked(own, longest)], dim=2)
-        for each, own in ((first_key, keys), (first_value, values))
-    )
-    later = torch.ones(longest, longest, dtype=torch.bool, device=query.device).triu(1).repeat(groups, 1)
-    scores = (rows * width**-0.5) @ seen.transpose(2, 3)
-    scores[..., segments[0] :].masked_fill_(later, float("-inf"))
-    found = (scores.softmax(-1) @ told).view(len(asked), kv * groups, longest, width)
-    parts += [row[:, :length] for row, length in zip(found.unbind(), segments[1:], strict=True)]
-    return torch.cat(parts, dim=1).transpose(0, 1).unsqueeze(0).contiguous(), None
-
-
-def _stacked(branches: Sequence[Any], longest: int) -> Any:
-    """Branches [heads, tokens, d] -> [branches, heads, longest, d], padded behind: what is there, no earlier token looks at."""
-    import torch
-
-    return torch.stack([torch.nn.functional.pad(branch, (0, 0, 0, longest - branch.shape[1])) for branch in branches])
-
-
-def common_prefix(sequences: Sequence[Sequence[int]]) -> int:
-    """Length of the longest common prefix, at least one token short of the shortest sequence."""
-    first, limit = sequences[0], min(map(len, sequences)) - 1
-    for place in range(limit):
-        if any(sequence[place] != first[place] for sequence in sequences):
-            return place
-    return limit

@@ -6,7 +6,8 @@ import copy
 
 import pytest
 
-from stages.reader.pack import IGNORE, MULTIPLE, Encoded, common_prefix, pack, packed_attention
+from stages.lib.llm.branches import branching
+from stages.reader.pack import IGNORE, MULTIPLE, Encoded, pack
 from stages.reader.train import read
 
 torch = pytest.importorskip("torch")
@@ -42,7 +43,7 @@ UNLIKE = [
 def test_what_is_read_of_a_pack_is_what_is_read_of_each_lesson_alone(model, lessons: list[Encoded]) -> None:  # type: ignore[no-untyped-def]
     direction = torch.linspace(-1, 1, 32)
     packed = pack(lessons)
-    with packed_attention(model):
+    with branching(model):
         together = read(Adapted(model), packed, direction)
     logits, scores = [], []
     for lesson in lessons:
@@ -79,11 +80,6 @@ def test_labels_are_exactly_the_targets() -> None:
     assert packed.input_ids.shape[1] == sum(packed.segments) == MULTIPLE
 
 
-def test_the_shared_prefix_never_takes_a_whole_prompt() -> None:
-    assert common_prefix([[1, 2, 3], [1, 2, 3]]) == 2
-    assert common_prefix([[1, 2, 3], [2, 3]]) == 0
-
-
 def test_lean_adapters_teach_what_plain_ones_teach(model) -> None:  # type: ignore[no-untyped-def]
     from peft import LoraConfig, get_peft_model
 
@@ -96,7 +92,7 @@ def test_lean_adapters_teach_what_plain_ones_teach(model) -> None:  # type: igno
     def gradients():  # type: ignore[no-untyped-def]
         return torch.autograd.grad(read(learner, packed, direction).loss, weights)
 
-    with packed_attention(learner.get_base_model()):
+    with branching(learner.get_base_model()):
         plain = gradients()
         lean_adapters(learner)
         for one, other in zip(plain, gradients(), strict=True):
