@@ -32,14 +32,14 @@ BATCH = 64
 
 def main() -> None:
     """Train, measure, write models/reader."""
-    from stages.lib.llm.branches import branching
-
     config = load_section("reader", ReaderConfig)
     pretrained = load_section("base.pretrained", PretrainedConfig)
     seed = load_value("seed")
     worlds = split_world(load_world())
     folder = pretrained_folder(pretrained)
     scratch = paths.cache() / "train" / "reader" / content_id(config, pretrained, seed)
+    from stages.lib.llm.branches import branching  # heavy: what is wrong with the settings is said before
+
     with stage_process("reader"), tracked_run("reader", config) as run:
         model, tokenizer, answers = _prepare(folder, worlds[0], config, seed, scratch)
         curve: list[dict[str, float]] = []

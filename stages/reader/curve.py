@@ -9,7 +9,7 @@ from stages.lib.llm.weigh import yes_over_no
 from stages.lib.policy_text import candidates
 from stages.lib.records import Outcome, expected_outcome
 from stages.lib.seeds import derive
-from stages.reader.pack import IGNORE
+from stages.lib.training import IGNORE
 from stages.reader.roles import Lesson, judge_lesson, reason_lesson
 from stages.reader.train import Read, make_pack, read
 from stages.reader.world import World, draw_rule_set

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stages.lib.llm.local import common_prefix
 from stages.lib.llm.weigh import question_places
+from stages.lib.training import IGNORE
 
 if TYPE_CHECKING:
     import torch
 
     from stages.reader.roles import Lesson
 
-IGNORE = -100
 MULTIPLE = 64
 """L is padded to a multiple: the CPU's matrix kernels are compiled anew for every length they have not seen."""
 OUT_OF_FOCUS = 0.25

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 from stages.lib.llm.weigh import yes_over_no
 from stages.lib.seeds import derive
+from stages.lib.training import IGNORE
 from stages.reader.config import ReaderConfig
-from stages.reader.pack import IGNORE, Pack, encode, pack
+from stages.reader.pack import Pack, encode, pack
 from stages.reader.roles import Lesson, helpful_lesson, judge_lesson, reason_lesson
 from stages.reader.world import Case, World, draw_rule_set
 

@@ -7,7 +7,8 @@ import copy
 import pytest
 
 from stages.lib.llm.branches import branching
-from stages.reader.pack import IGNORE, MULTIPLE, Encoded, pack
+from stages.lib.training import IGNORE
+from stages.reader.pack import MULTIPLE, Encoded, pack
 from stages.reader.train import read
 
 torch = pytest.importorskip("torch")

@@ -198,6 +198,7 @@ def test_weights_are_not_read_until_they_are_needed(tiny: Path) -> None:
 
 def test_common_prefix_leaves_a_token_to_each() -> None:
     assert common_prefix([[1, 2, 3], [1, 2, 3]]) == 2
+    assert common_prefix([[1, 2, 3], [2, 3]]) == 0
     assert common_prefix([[1, 2, 3, 4], [1, 2, 5], [1, 2]]) == 1
     assert common_prefix([[1, 2, 3, 4], [1, 2, 5, 4], [1, 2, 3, 3]]) == 2
 
